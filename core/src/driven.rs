@@ -147,6 +147,12 @@ where
         self.executor.spawn(task.into())
     }
 
+    /// Wakes a task between two turns, for code around the loop that has a waker of the task. Returns true if the task
+    /// exists. The driver then calls again at once.
+    pub fn wake(&mut self, task: TaskId) -> bool {
+        self.executor.kernel.wake(task)
+    }
+
     /// Processes the events until `now`, and runs every task that can run. Sends at most `window` bytes per source.
     /// O(events + tasks that run).
     pub fn turn(

@@ -62,6 +62,8 @@
 mod crawl;
 mod fetch;
 mod frontier;
+#[cfg(feature = "json")]
+mod json;
 pub mod mirror;
 mod outcome;
 mod pattern;
@@ -77,6 +79,8 @@ mod target;
 
 pub use crawl::{Crawl, Next};
 pub use fetch::{Fetch, FetchId, Kind, Method};
+#[cfg(feature = "json")]
+pub use json::json;
 pub use outcome::{Failure, FailureKind, Outcome, Response};
 pub use pattern::{Pattern, PatternError};
 pub use report::{Error, Links, Report};

@@ -86,6 +86,8 @@ pub enum FailureKind {
     Decode,
     /// [`Fetch::permits`](crate::Fetch::permits) allows none of the addresses.
     Forbidden,
+    /// The caller's own host does not permit a connection to the URL's.
+    NotPermitted,
     /// The response was received, and cannot be stored.
     Store,
     /// Any other failure.
@@ -94,7 +96,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All classes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Resolve,
         Self::Connect,
         Self::Tls,
@@ -104,6 +106,7 @@ impl FailureKind {
         Self::Protocol,
         Self::Decode,
         Self::Forbidden,
+        Self::NotPermitted,
         Self::Store,
         Self::Other,
     ];
@@ -125,6 +128,7 @@ impl FailureKind {
             Self::Protocol => "protocol violated",
             Self::Decode => "body not decodable",
             Self::Forbidden => "private address",
+            Self::NotPermitted => "connection not permitted",
             Self::Store => "not stored",
             Self::Other => "failed",
         }

@@ -107,7 +107,9 @@ impl Error {
     /// Returns true if a link to such a URL is broken.
     pub fn is_broken(&self) -> bool {
         match self {
-            Self::Failed(failure) => failure.kind != FailureKind::Forbidden,
+            Self::Failed(failure) => {
+                !matches!(failure.kind, FailureKind::Forbidden | FailureKind::NotPermitted)
+            }
             Self::RedirectLoop
             | Self::TooManyRedirects(_)
             | Self::RedirectScheme(_)

@@ -43,11 +43,12 @@ use crate::observe::GuestTables;
 
 pub use in_process::{InProcess, InProcessHost, StartError};
 pub use input::LIMIT;
+pub use log::one_line;
 pub use permission::{ConnectPermission, ParsePermissionError};
 pub use playback::{Playback, PlaybackError, TurnReader};
 pub use played::{Difference, Ending, Part, Played};
 pub use server::GuestServer;
-pub use settings::{GuestSettings, GuestSummary};
+pub use settings::{GuestSettings, GuestSummary, ProgramEnd};
 
 /// Error returned by a guest that failed and can no longer be used. The text is for the report.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -76,6 +77,21 @@ pub trait Guest {
     ///
     /// Fails as [`turn`](Self::turn) does.
     fn counts(&mut self) -> Result<Tally, Fault>;
+
+    /// Returns true if the guest is a program, which works by itself and ends, instead of serving clients. A server does
+    /// not replace a program that has failed.
+    fn is_program(&self) -> bool {
+        false
+    }
+
+    /// Returns the exit code of a program, after the turn that has answered [`Rest::Empty`](sinbin_core::Rest::Empty).
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`turn`](Self::turn) does.
+    fn exit_code(&mut self) -> Result<u8, Fault> {
+        Ok(0)
+    }
 }
 
 /// A factory of guests, and of the job runners that compute their jobs.

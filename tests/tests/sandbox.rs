@@ -50,7 +50,7 @@ fn a_fault_closes_what_the_guest_had_and_a_fresh_instance_serves() {
     // Little memory, and a tenth of a second for a turn.
     let server = unruly(&["--turn-limit", "100ms", "--max-memory", "8", "--max-buffered", "1"]);
     let faults = [
-        ("trap", "unreachable"),
+        ("trap", "the guest panicked at unruly/src/lib.rs:"),
         ("loop", "takes longer than the limit of 100ms"),
         ("grow", "growing memory"),
         ("stall", "nothing can wake them"),
@@ -106,6 +106,7 @@ fn a_job_that_traps_is_lost_and_the_guest_lives() {
     let mut client = server.client();
     echo(&mut client, "spoil");
     server.logs("a job failed");
+    server.logs(": in a job");
     server.logs("wasm backtrace");
     echo(&mut client, "still there");
     drop(client);
@@ -147,6 +148,22 @@ fn a_guest_that_traps_at_its_start_is_an_error() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.starts_with("sinbin-wasi: the guest cannot be started: "), "{}", ended.stderr);
     assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
+    let first = ended.stderr.lines().next().expect("a line");
+    assert!(first.contains("the guest panicked at ") && first.ends_with(": at the start"), "{first}");
+}
+
+#[test]
+fn the_text_of_a_panic_is_one_line_of_limited_length() {
+    let server = unruly(&[]);
+    let mut client = server.client();
+    client.send("burst");
+    assert_eq!(client.rest(), "");
+    server.logs("the guest panicked at unruly/src/lib.rs:");
+    let stderr = server.stderr();
+    let line = stderr.lines().find(|line| line.contains("the guest panicked at ")).expect("a line");
+    assert!(line.contains("a\\nb\\u{1b}[2J") && line.contains("x… "), "{line}");
+    assert!(line.len() < 1400, "{}", line.len());
+    echo(&mut server.client(), "after");
 }
 
 #[test]

@@ -15,5 +15,7 @@ pub fn engine() -> Result<Engine, Error> {
     config.concurrency_support(false);
     // Epochs interrupt a guest that does not return. Fuel would cost three times as much.
     config.epoch_interruption(true);
+    // Keeps the memory of a guest that has trapped, so that the text of its panic can be read.
+    config.coredump_on_trap(true);
     Engine::new(&config).map_err(Error::Engine)
 }

@@ -7,15 +7,24 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use sinbin::guests::Fault;
+use wasmtime::WasmCoreDump;
 
 use crate::instance::ANSWER;
 use crate::names::Names;
+use crate::panic::Panicked;
 
 /// Returns the causes of a guest's error, one per line. The innermost cause comes first, since it names the problem.
 /// The guest's stack comes last, since the guest determines its length.
 pub(crate) fn report(error: &wasmtime::Error) -> String {
-    let mut causes: Vec<_> = error.chain().map(|cause| cause.to_string().trim_end().to_owned()).collect();
+    // The description of a core dump is not for people, and a guest can make it very long.
+    let dump = error.is::<WasmCoreDump>().then(|| usize::from(error.is::<Panicked>()));
+    let causes = error.chain().enumerate().filter(|(index, _)| dump != Some(*index));
+    let mut causes: Vec<_> = causes.map(|(_, cause)| cause.to_string().trim_end().to_owned()).collect();
     causes.reverse();
+    // A panic is the cause of its trap.
+    if error.is::<Panicked>() {
+        causes.rotate_right(1);
+    }
     causes.join("\n")
 }
 

@@ -1,7 +1,7 @@
 //! The guests that the driver calls, implemented by wasm instances.
 
 use sinbin::Instant;
-use sinbin::driven::{Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
+use sinbin::driven::{Command, Event, ServiceLimits, ServiceSettings, Tally, TurnOutput};
 use sinbin::guests::{self, Fault, Guest};
 use sinbin::observe::GuestTables;
 
@@ -31,11 +31,37 @@ impl Guest for Sandboxed {
         self.events.clear();
         self.events.extend(events.iter().filter_map(|event| convert::event(*event)));
         let answer = self.instance.turn(now.as_nanos(), window, &self.events, input);
-        answer.map(convert::answer).map_err(|error| fault(&error, &self.names))
+        let mut answer = answer.map(convert::answer).map_err(|error| fault(&error, &self.names))?;
+        if self.instance.is_program() {
+            self.print(&mut answer)?;
+        }
+        Ok(answer)
     }
 
     fn counts(&mut self) -> Result<Tally, Fault> {
         self.instance.counts().map(convert::counts).map_err(|error| fault(&error, &self.names))
+    }
+
+    fn is_program(&self) -> bool {
+        self.instance.is_program()
+    }
+
+    fn exit_code(&mut self) -> Result<u8, Fault> {
+        self.instance.exit_code().map_err(|error| fault(&error, &self.names))
+    }
+}
+
+impl Sandboxed {
+    /// Adds what a program has written in the turn to the answer, so that a recording covers it.
+    fn print(&mut self, answer: &mut TurnOutput) -> Result<(), Fault> {
+        let mut written = self.instance.output().map_err(|error| fault(&error, &self.names))?;
+        if let Ok(len @ 1..) = u32::try_from(written.len()) {
+            // First, because the lengths of the other commands can be wrong.
+            answer.commands.insert(0, Command::Print { len });
+            written.append(&mut answer.output);
+            answer.output = written;
+        }
+        Ok(())
     }
 }
 

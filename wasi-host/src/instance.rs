@@ -13,6 +13,8 @@ use crate::contract::{Answer, Event, Limits, Progress, Service, ServicePre, Sett
 use crate::error::{Error, report};
 use crate::interrupt;
 use crate::names::Names;
+use crate::panic::with_text;
+use crate::program::{Program, is_program};
 use crate::tables::{Mapped, Unpublished, ask, note_stack, publish};
 
 /// The maximum number of bytes that a guest may return from one call, commands and output together. The host copies
@@ -29,6 +31,7 @@ pub struct GuestFactory {
     turn_limit: Option<Duration>,
     is_over: Option<IsOver>,
     names: Names,
+    is_program: bool,
 }
 
 /// A function that returns true if the running call has to end.
@@ -48,7 +51,8 @@ impl GuestFactory {
     ) -> Result<Self, wasmtime::Error> {
         let linker = Linker::new(component.engine());
         let service = ServicePre::new(linker.instantiate_pre(component)?)?;
-        Ok(Self { service, max_memory, turn_limit, is_over: None, names: Names::default() })
+        let is_program = is_program(component);
+        Ok(Self { service, max_memory, turn_limit, is_over: None, names: Names::default(), is_program })
     }
 
     /// Also interrupts a call once `is_over` returns true. Each tick during a call evaluates `is_over`. This lets the
@@ -67,6 +71,12 @@ impl GuestFactory {
     /// Returns the names of the guest's functions.
     pub(crate) fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Returns true if the component is a program, which works by itself and ends, instead of serving clients.
+    #[must_use]
+    pub fn is_program(&self) -> bool {
+        self.is_program
     }
 
     /// Returns the engine of the component.
@@ -113,7 +123,8 @@ impl GuestFactory {
         store.set_epoch_deadline(1);
         let exports = self.service.instance_pre().instantiate(&mut store)?;
         let service = Service::new(&mut store, &exports)?;
-        Ok((Instance { store, service, mapped: None }, exports))
+        let program = if self.is_program { Program::of(&exports, &mut store)? } else { None };
+        Ok((Instance { store, service, program, mapped: None }, exports))
     }
 
     /// Creates an instance and starts its service. Returns the instance and the limits that the service has set.
@@ -183,7 +194,8 @@ impl GuestFactory {
             ask(&mut instance.store, &exports).map_err(failed)?;
         }
         let Instance { store, service, .. } = &mut instance;
-        let limits = service.sinbin_service_guest().call_start(store, settings).map_err(failed)?;
+        let limits = service.sinbin_service_guest().call_start(&mut *store, settings);
+        let limits = limits.map_err(|error| failed(with_text(error, store)))?;
         let limits = limits.map_err(Error::Arguments)?;
         if !(1..=LIMIT).contains(&(limits.block as usize)) {
             let block = limits.block;
@@ -246,6 +258,7 @@ impl State {
 pub struct Instance {
     store: Store<State>,
     service: Service,
+    program: Option<Program>,
     /// The tables that other processes can read.
     mapped: Option<Mapped>,
 }
@@ -274,7 +287,36 @@ impl Instance {
     ) -> Result<Answer, wasmtime::Error> {
         self.begin(None);
         let Self { store, service, .. } = self;
-        service.sinbin_service_guest().call_turn(store, now, window, events, input)
+        let answer = service.sinbin_service_guest().call_turn(&mut *store, now, window, events, input);
+        answer.map_err(|error| with_text(error, store))
+    }
+
+    /// Returns what the guest has written to its standard output since the previous call: nothing if it is no program.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`turn`](Self::turn) does.
+    pub fn output(&mut self) -> Result<Vec<u8>, wasmtime::Error> {
+        self.begin(None);
+        let Self { store, program: Some(program), .. } = self else { return Ok(Vec::new()) };
+        program.output(store).map_err(|error| with_text(error, store))
+    }
+
+    /// Returns the exit code of the guest, or 0 if it is no program.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`turn`](Self::turn) does.
+    pub fn exit_code(&mut self) -> Result<u8, wasmtime::Error> {
+        self.begin(None);
+        let Self { store, program: Some(program), .. } = self else { return Ok(0) };
+        program.exit_code(store).map_err(|error| with_text(error, store))
+    }
+
+    /// Returns true if the guest is a program.
+    #[must_use]
+    pub fn is_program(&self) -> bool {
+        self.program.is_some()
     }
 
     /// Returns the guest's counts since its start.
@@ -285,7 +327,8 @@ impl Instance {
     pub fn counts(&mut self) -> Result<Tally, wasmtime::Error> {
         self.begin(None);
         let Self { store, service, .. } = self;
-        service.sinbin_service_guest().call_counts(store)
+        let counts = service.sinbin_service_guest().call_counts(&mut *store);
+        counts.map_err(|error| with_text(error, store))
     }
 
     /// Computes a slice of a job. Interrupts it at a tick if `cancelled` is true.
@@ -301,7 +344,8 @@ impl Instance {
     ) -> Result<Progress, wasmtime::Error> {
         self.begin(Some(Arc::clone(cancelled)));
         let Self { store, service, .. } = self;
-        service.sinbin_service_guest().call_compute(store, job, budget)
+        let progress = service.sinbin_service_guest().call_compute(&mut *store, job, budget);
+        progress.map_err(|error| with_text(error, store))
     }
 
     fn begin(&mut self, cancelled: Option<Arc<AtomicBool>>) {

@@ -37,8 +37,10 @@ mod instance;
 mod interrupt;
 mod jobs;
 mod names;
+mod panic;
 pub mod portable;
 mod precompiled;
+mod program;
 mod tables;
 mod threads;
 mod world;
@@ -51,7 +53,8 @@ pub use error::Error;
 pub use instance::{GuestFactory, Instance, State};
 pub use interrupt::Ticker;
 pub use names::Names;
-pub use sinbin::guests::{GuestSettings, GuestSummary};
+pub use program::is_program;
+pub use sinbin::guests::{GuestSettings, GuestSummary, ProgramEnd};
 pub use world::{Kind, World};
 
 /// A server that runs a guest: one loop on one thread, and worker threads for its jobs.

@@ -9,6 +9,8 @@ use crate::portable;
 
 /// The interface that a service exports.
 const SERVICE: &str = "sinbin:service/guest";
+/// The interface that a service exports too if it is a program.
+const PROGRAM: &str = "sinbin:service/program";
 /// The prefix of the interfaces that a service may import: they contain types only.
 const TYPES: &str = "sinbin:service/";
 /// The version of the contract that this host implements. A later version of `0.1` only adds to it.
@@ -113,6 +115,12 @@ impl World {
         self.kind
     }
 
+    /// Returns true if the component is a service that is a program: it works by itself and ends.
+    #[must_use]
+    pub fn is_program(&self) -> bool {
+        self.kind == Kind::Driven && self.exports.iter().any(|export| is_version_of(export, PROGRAM))
+    }
+
     /// Returns the names of the imports.
     #[must_use]
     pub fn imports(&self) -> &[String] {
@@ -147,7 +155,8 @@ fn kind(imports: &[String], exports: &[String]) -> Result<Kind, String> {
         if let Some(import) = imports.iter().find(|import| !import.starts_with(TYPES)) {
             return Err(format!(
                 "it exports {SERVICE} but imports {import}, and a service may not import functions (does it use the \
-                 standard library, which imports WASI?)"
+                 standard library, which imports WASI on this target? Build it for wasm32-unknown-unknown with the linker \
+                 wasm-component-ld: see \"Guests with the standard library\" in the book)"
             ));
         }
         let foreign = imports.iter().chain(exports).find(|name| name.starts_with(TYPES) && !is_known(name));

@@ -170,8 +170,8 @@ pub enum LogLevel {
     Trace,
 }
 
-/// A command to the driver. For [`Send`](Self::Send), [`Submit`](Self::Submit), [`Connect`](Self::Connect) and
-/// [`Log`](Self::Log), the next `len` bytes of the output belong to the command.
+/// A command to the driver. For [`Send`](Self::Send), [`Submit`](Self::Submit), [`Connect`](Self::Connect),
+/// [`Log`](Self::Log) and [`Print`](Self::Print), the next `len` bytes of the output belong to the command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Command {
@@ -227,6 +227,12 @@ pub enum Command {
         /// The length of the line, which is UTF-8.
         len: u32,
     },
+    /// Writes bytes to the standard output of a program. The loop itself never does: the code around the loop adds this
+    /// command.
+    Print {
+        /// The number of bytes.
+        len: u32,
+    },
 }
 
 /// The outcome of a turn.
@@ -242,6 +248,27 @@ pub struct TurnOutput {
     pub output: Vec<u8>,
 }
 
+impl TurnOutput {
+    /// Returns the bytes of the commands that [print](Command::Print).
+    #[must_use]
+    pub fn printed(&self) -> Vec<u8> {
+        let (mut output, mut printed) = (&self.output[..], Vec::new());
+        for command in &self.commands {
+            match command {
+                Command::Print { len } => {
+                    printed.extend_from_slice(output.split_off(..*len as usize).unwrap_or_default());
+                }
+                Command::Send { len, .. }
+                | Command::Submit { len, .. }
+                | Command::Connect { len, .. }
+                | Command::Log { len, .. } => drop(output.split_off(..*len as usize)),
+                _ => {}
+            }
+        }
+        printed
+    }
+}
+
 /// Counts of events in a loop that its driver can't know.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
@@ -251,4 +278,30 @@ pub struct Tally {
     pub cancelled: u64,
     /// The number of events that were ignored, because they named nothing, or because their bytes were missing.
     pub ignored: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::{Command, ConnectId, LogLevel, SourceHandle, TurnOutput};
+    use crate::kernel::Rest;
+    use crate::kernel::id::JobId;
+
+    #[test]
+    fn what_a_program_prints_is_found_between_the_bytes_of_other_commands() {
+        let (source, level) = (SourceHandle(1), LogLevel::Info);
+        let commands = vec![
+            Command::Print { len: 2 },
+            Command::Send { source, len: 1 },
+            Command::Close(source),
+            Command::Submit { job: JobId::from_bits(1), len: 1 },
+            Command::Connect { request: ConnectId(1), len: 1 },
+            Command::Log { level, len: 1 },
+            Command::Print { len: 3 },
+            Command::Print { len: 9 },
+        ];
+        let output = TurnOutput { rest: Rest::Ready, room: 0, commands, output: b"abSJCLcde!".to_vec() };
+        assert_eq!(output.printed(), b"abcde");
+    }
 }

@@ -1,5 +1,9 @@
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenHost, Event, compute};
@@ -188,4 +192,30 @@ fn a_task_learns_that_the_service_is_to_stop() {
     let output = driven.turn(Instant::ZERO, WINDOW, [Event::Stop], Vec::new());
     assert_eq!(output.output, b"stops");
     assert_eq!(output.rest, Rest::Empty);
+}
+
+/// Code around the loop can have the waker of a task.
+#[test]
+fn a_task_is_woken_between_two_turns() {
+    let woken = Cell::new(false);
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let pool = pin!(Pool::growing(1));
+    let service = AsyncService::new(handle, Pin::as_ref(&pool), |_| async {});
+    let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 10 });
+    let mut is_first = true;
+    let waits_once = poll_fn(|context| {
+        let _kept = context.waker().clone();
+        if mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
+    });
+    let main = async {
+        waits_once.await;
+        woken.set(true);
+    };
+    let task = driven.start(Async::new(handle, main).0).ok().expect("a slot is free");
+    driven.turn(Instant::ZERO, WINDOW, [], Vec::new());
+    assert!(!woken.get());
+    assert!(driven.wake(task));
+    driven.turn(Instant::ZERO, WINDOW, [], Vec::new());
+    assert!(woken.get() && !driven.wake(task), "the task has ended");
 }

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use sinbin::driven::recording::Header;
+use sinbin::driven::TurnOutput;
+use sinbin::driven::recording::{Header, Turn};
 
 use crate::perfetto::{MAX_TRACKS, ReplayTrace};
 use crate::size::{Size, size_within};
 use crate::stream::{ERR, OUT, Waiting};
 use crate::{complain, output};
-use sinbin::guests::{Difference, Ending, GuestFactory, Part, Playback, PlaybackError, Played};
+use sinbin::guests::{Difference, Ending, GuestFactory, Part, Playback, PlaybackError, Played, TurnReader};
 
 /// The options for replaying a recording, and for printing its trace.
 #[derive(Args)]
@@ -35,6 +36,9 @@ pub struct ReplayArgs {
     /// file has no bytes of clients.
     #[arg(long, value_name = "FILE.json", conflicts_with = "trace")]
     pub perfetto: Option<PathBuf>,
+    /// Print what the recorded program printed, and the result to stderr.
+    #[arg(long, conflicts_with_all = ["trace", "perfetto"])]
+    pub print: bool,
     /// The limits on the resources that a recording may require.
     #[command(flatten)]
     pub limits: ReplayLimits,
@@ -90,6 +94,7 @@ pub fn play<B: GuestFactory>(
     let (played, written) = match &args.perfetto {
         Some(path) => perfetto(playback, factory, path)?,
         None if args.trace => trace(playback, factory, part),
+        None if args.print => print(playback, factory),
         None => compare(playback, factory),
     };
     let played = match played {
@@ -143,6 +148,29 @@ fn trace<B: GuestFactory>(playback: Playback, factory: &B, part: Part) -> Outcom
         ERR.offer(format!("{}\n", Told(played)).as_bytes()).ok();
     }
     (played, written)
+}
+
+/// Replays the recording, and prints to stdout what the program prints. The result goes to stderr.
+fn print<B: GuestFactory>(playback: Playback, factory: &B) -> Outcome {
+    let mut printer = Printer(Waiting(&OUT));
+    let played = playback.run_with(factory, Part::default(), Some(&mut printer));
+    if let Ok(played) = &played {
+        ERR.offer(format!("{}\n", Told(played)).as_bytes()).ok();
+    }
+    (played, Ok(()))
+}
+
+/// A reader of turns that prints what the program prints.
+struct Printer<W>(W);
+
+impl<W: Write> TurnReader for Printer<W> {
+    fn turn(&mut self, _: u64, _: &Turn<'_>, answer: Option<&TurnOutput>) -> io::Result<()> {
+        answer.map_or(Ok(()), |answer| self.0.write_all(&answer.printed()))
+    }
+
+    fn fresh(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Replays the recording, writes its trace for perfetto to `path`, and prints the result to stdout.

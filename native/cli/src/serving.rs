@@ -1,6 +1,7 @@
 //! The options of the commands that serve, natively and in a sandbox.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::address::place;
 use crate::encryption::TlsArgs;
 use crate::size::{Size, size_within};
 use crate::span::{Span, span};
+
+/// The port of the default of `--listen`.
+const DEFAULT_PORT: u16 = 25_000;
 
 /// The options of a loop.
 #[derive(Args)]
@@ -104,6 +108,12 @@ pub struct Bound {
 }
 
 impl ServingArgs {
+    /// Returns true if `--listen` is given, with another value than its default.
+    #[must_use]
+    pub fn has_listeners(&self) -> bool {
+        self.listen.as_slice() != [Place::Address(SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)))]
+    }
+
     /// Returns true if the clients are to speak TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {

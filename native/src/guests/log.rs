@@ -38,7 +38,7 @@ impl Log {
             self.left_out += 1;
             return;
         }
-        let (guest, text) = (&*self.name, line(text));
+        let (guest, text) = (&*self.name, one_line(text));
         match level {
             LogLevel::Error => tracing::error!(target: "guest", guest, "{text}"),
             LogLevel::Warn => tracing::warn!(target: "guest", guest, "{text}"),
@@ -74,9 +74,10 @@ impl Drop for Log {
     }
 }
 
-/// Returns the text as one line: characters that could change how a terminal shows other text are escaped, and what
-/// exceeds the maximum length is left out.
-fn line(text: &[u8]) -> String {
+/// Returns a text of a guest as one line: characters that could change how a terminal shows other text are escaped, and
+/// what exceeds 1024 bytes is left out.
+#[must_use]
+pub fn one_line(text: &[u8]) -> String {
     let shown = String::from_utf8_lossy(&text[..text.len().min(MAX_LINE)]);
     let mut line = String::with_capacity(shown.len());
     for char in shown.chars() {
@@ -102,17 +103,17 @@ fn is_harmless(char: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_LINE, line};
+    use super::{MAX_LINE, one_line};
 
     #[test]
     fn a_line_is_one_line_and_no_more() {
-        assert_eq!(line("naïve".as_bytes()), "naïve");
-        assert_eq!(line(b"a\nb\x1b[2J\xff"), "a\\nb\\u{1b}[2J\u{fffd}");
-        assert_eq!(line("\u{202e}evil\u{2028}".as_bytes()), "\\u{202e}evil\\u{2028}");
-        let long = line(&[b'x'; 3 * MAX_LINE]);
+        assert_eq!(one_line("naïve".as_bytes()), "naïve");
+        assert_eq!(one_line(b"a\nb\x1b[2J\xff"), "a\\nb\\u{1b}[2J\u{fffd}");
+        assert_eq!(one_line("\u{202e}evil\u{2028}".as_bytes()), "\\u{202e}evil\\u{2028}");
+        let long = one_line(&[b'x'; 3 * MAX_LINE]);
         assert!(long.starts_with("xxx") && long.ends_with("x…") && long.len() == MAX_LINE + 3);
-        assert!(line("é".repeat(MAX_LINE).as_bytes()).ends_with("é…"));
+        assert!(one_line("é".repeat(MAX_LINE).as_bytes()).ends_with("é…"));
         // A character that is cut is replaced.
-        assert!(line(format!("x{}", "é".repeat(MAX_LINE)).as_bytes()).ends_with("\u{fffd}…"));
+        assert!(one_line(format!("x{}", "é".repeat(MAX_LINE)).as_bytes()).ends_with("\u{fffd}…"));
     }
 }

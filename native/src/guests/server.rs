@@ -6,6 +6,7 @@ mod drain;
 mod fault;
 #[cfg(feature = "tls")]
 mod handshake;
+mod program;
 mod readiness;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::guests::log::Log;
 use crate::guests::outgoing::Outgoing;
 use crate::guests::recorder::Recorder;
 use crate::guests::restarts::Restarts;
+use crate::guests::server::program::Program;
 use crate::guests::settings::{GuestSettings, GuestSummary};
 use crate::guests::source_table::{Role, SourceTable};
 use crate::guests::surroundings::Surroundings;
@@ -103,6 +105,9 @@ pub struct GuestServer<B: GuestFactory> {
     clock: Clock,
     observer: Observer,
     tables: GuestTables,
+    /// True if the guest is a program.
+    is_program: bool,
+    program: Program,
     counts: Tally,
     cut: usize,
     restarted: u64,
@@ -129,6 +134,7 @@ impl<B: GuestFactory> GuestServer<B> {
         let board = board(settings.observe, sources, settings.max_jobs);
         let tables = GuestTables::new(&board);
         let (instance, takes) = factory.start_published(&start, &tables)?;
+        let is_program = instance.is_program();
         let jobs = (settings.workers > 0).then(|| {
             Jobs::new(factory.job_runner(), settings.workers, settings.max_jobs, reactor.notifier())
         });
@@ -180,6 +186,8 @@ impl<B: GuestFactory> GuestServer<B> {
             clock,
             observer,
             tables,
+            is_program,
+            program: Program::default(),
             counts: Tally::default(),
             cut: 0,
             restarted: 0,
@@ -301,9 +309,10 @@ impl<B: GuestFactory> GuestServer<B> {
             }
             self.check_stop();
         }
-        if self.draining.is_none() {
+        if self.draining.is_none() && !self.is_program {
             tracing::warn!("the guest has nothing left to do, although it was not asked to stop");
         }
+        let program = self.program_end();
         self.count_guests_own();
         drop(self.instance.take().map(Caught::new));
         if let Some(recorder) = self.recorder.take() {
@@ -315,6 +324,7 @@ impl<B: GuestFactory> GuestServer<B> {
             restarts: self.restarted,
             ignored: self.ignored,
             connected: self.outgoing.made,
+            program,
         })
     }
 
@@ -336,6 +346,9 @@ impl<B: GuestFactory> GuestServer<B> {
 
     /// Returns true if nothing is left to do: the guest has ended, and its output is sent.
     fn is_over(&self, rest: Rest) -> bool {
+        if self.is_program {
+            return self.is_program_over(rest);
+        }
         let is_guest_over = match self.instance {
             Some(_) => rest == Rest::Empty && self.input.is_empty(),
             None => self.draining.is_some(),

@@ -140,6 +140,22 @@ impl Default for GuestSettings {
     }
 }
 
+/// The reason why a guest that is a program has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ProgramEnd {
+    /// The program has ended with this exit code.
+    Exited(u8),
+    /// The program has failed. The log has the reason.
+    Failed,
+    /// The reader of the program's output has closed its end.
+    Unread,
+    /// The program's output could not be written. The log has the reason.
+    Unwritable,
+    /// The program had not ended when the drain timeout expired.
+    Cut,
+}
+
 /// The outcome of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GuestSummary {
@@ -152,6 +168,8 @@ pub struct GuestSummary {
     pub ignored: u64,
     /// The number of connections that the guest has requested, and that were established.
     pub connected: u64,
+    /// The reason why the guest has ended, if it is a program.
+    pub program: Option<ProgramEnd>,
 }
 
 impl fmt::Display for GuestSummary {

@@ -138,6 +138,7 @@ fn obey(out: &mut dyn Write, command: Command, output: &mut &[u8], detail: Detai
             writeln!(out, "  -> connect by request {:x}: {}", request.0, bytes(take(output, len)))
         }
         Command::Abandon(request) => writeln!(out, "  -> abandon request {:x}", request.0),
+        Command::Print { len } => writeln!(out, "  -> print {}", bytes(take(output, len))),
         Command::Log { level, len } => writeln!(out, "  -> log {level:?}: {}", bytes(take(output, len))),
         _ => writeln!(out, "  -> a command that is not known here"),
     }

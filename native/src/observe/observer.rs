@@ -310,6 +310,12 @@ impl Observer {
         self.labels.number(self.header.region(), (0, 0), || (name, String::new()))
     }
 
+    /// Returns the number of the name of a lock or channel, which has no place.
+    fn name(&mut self, name: &'static str) -> u32 {
+        let key = (name.as_ptr().addr(), name.len());
+        self.labels.number(self.header.region(), key, || (name.to_owned(), String::new()))
+    }
+
     fn row<const WORDS: usize>(&self, part: Part, index: usize) -> Option<&[AtomicU32]> {
         let span = &self.header.parts[part as usize];
         let is_within = index < span.limit.load(Ordering::Relaxed) as usize;

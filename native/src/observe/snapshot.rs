@@ -406,6 +406,7 @@ impl Observed {
         TaskInfo {
             view,
             label: None,
+            waits_for: None,
             parent: None,
             spawned: None,
             source: waits_on.first().map(|(_, source)| *source),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sinbin_tests::{Ended, ReservedPort, run, with_longer_spans};
 use socket2::SockRef;
 
-use crate::lines::{crawl, objects};
+use crate::lines::{WAYS, crawl, objects};
 use crate::web::{Then, Web, endless, html, links, raw, redirect, respond, status};
 
 /// A misdeed: the path, the behaviour, and what the report is to say.
@@ -339,7 +339,7 @@ fn start(is_in: fn(&Misdeed) -> bool, others: Vec<String>) -> Web {
 }
 
 /// Crawls the site with these time limits.
-fn crawl_within(web: &Web, read: &str, whole: &str, more: &[&str]) -> Ended {
+fn crawl_within(crawl: fn(&[&str]) -> Ended, web: &Web, read: &str, whole: &str, more: &[&str]) -> Ended {
     let start = web.url("/");
     let limits = ["--read-timeout", read, "--timeout", whole, "--max-page-size", "512K"];
     let scope = ["--exclude", "/left-out/", "--no-robots", "--retries", "0"];
@@ -353,12 +353,16 @@ fn crawl_within(web: &Web, read: &str, whole: &str, more: &[&str]) -> Ended {
 #[test]
 fn each_misdeed_is_a_line_of_the_report_and_the_crawl_goes_on() {
     LazyLock::force(&BOMB);
+    WAYS.into_iter().for_each(each_misdeed_is_a_line);
+}
+
+fn each_misdeed_is_a_line(crawl: fn(&[&str]) -> Ended) {
     let refusing = ReservedPort::new();
     let follow = refusing.address().to_string();
     let refused = format!("http://{follow}/");
     let web = start(|misdeed| !misdeed.is_late(), vec![refused.clone()]);
     // No answer here is late, unless the machine stalls for so long.
-    let objects = objects(&crawl_within(&web, "2min", "4min", &["--follow-hosts", &follow]));
+    let objects = objects(&crawl_within(crawl, &web, "2min", "4min", &["--follow-hosts", &follow]));
     for misdeed in MISDEEDS.iter().filter(|misdeed| !misdeed.is_late()) {
         let object = objects.get(&web.url(misdeed.path));
         let object = object.unwrap_or_else(|| panic!("no line for {}", misdeed.path));
@@ -373,10 +377,14 @@ fn each_misdeed_is_a_line_of_the_report_and_the_crawl_goes_on() {
 
 #[test]
 fn each_delay_is_a_line_of_the_report_and_the_crawl_goes_on() {
+    WAYS.into_iter().for_each(each_delay_is_a_line);
+}
+
+fn each_delay_is_a_line(crawl: fn(&[&str]) -> Ended) {
     with_longer_spans(Duration::from_secs(1), |span| {
         let web = start(Misdeed::is_late, Vec::new());
         let [read, whole] = [span, span * 3].map(|limit| format!("{}s", limit.as_secs()));
-        let ended = crawl_within(&web, &read, &whole, &[]);
+        let ended = crawl_within(crawl, &web, &read, &whole, &[]);
         let objects = objects(&ended);
         for misdeed in MISDEEDS.iter().filter(|misdeed| misdeed.is_late()) {
             let object = objects.get(&web.url(misdeed.path));
@@ -390,6 +398,10 @@ fn each_delay_is_a_line_of_the_report_and_the_crawl_goes_on() {
 /// A server may close a connection at any time between two requests.
 #[test]
 fn connections_that_the_server_closes_are_replaced() {
+    WAYS.into_iter().for_each(closed_connections_are_replaced);
+}
+
+fn closed_connections_are_replaced(crawl: fn(&[&str]) -> Ended) {
     let paths: Vec<String> = (0..200).map(|number| format!("/{number}")).collect();
     let start = links(&paths);
     let web = Web::start(move |request, stream| {

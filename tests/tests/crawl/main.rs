@@ -1,4 +1,4 @@
-//! `sinbin crawl` against servers on loopback: sites, servers that misbehave, and other crawlers.
+//! `sinbin crawl`, and the crawler in the sandbox, against servers on loopback: sites, servers that misbehave, and other crawlers.
 
 #![cfg(unix)]
 
@@ -6,6 +6,7 @@ mod bad_input;
 mod encrypted;
 mod lines;
 mod peers;
+mod sandbox;
 mod saving;
 mod site;
 mod stopping;

@@ -21,7 +21,7 @@ const START: &str = r##"<!doctype html><html><head><title> The
 <script>document.write('<a href="/scripted">no</a>')</script>
 </body></html>"##;
 
-fn start() -> Web {
+pub fn start() -> Web {
     Web::start(|request, stream| match &*request.path {
         "/" => {
             let host = request.head.lines().find_map(|line| line.strip_prefix("host: "));

@@ -102,10 +102,10 @@ pub(crate) struct RunArgs {
     /// replaced. It should be larger than --max-buffered.
     #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(4096)))]
     pub(crate) max_memory: Size,
-    /// Maximum CPU time of one turn of the guest; a guest that exceeds it is interrupted and replaced. "off" for no
-    /// limit.
-    #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
-    pub(crate) turn_limit: Span,
+    /// Maximum CPU time of one turn of the guest (default: 1s, and 30s for a program, which has no clients that wait); a
+    /// guest that exceeds it is interrupted and replaced. "off" for no limit.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(crate) turn_limit: Option<Span>,
     /// Maximum number of replacements of a failed guest per minute.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) max_restarts: u16,
@@ -144,9 +144,10 @@ pub(crate) struct GuestReplayArgs {
     /// Maximum memory of the guest; a number without a unit is in MiB. Use the value of the recorded server.
     #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = size_within(Size::mebibytes(1)..=Size::mebibytes(4096)))]
     pub(crate) max_memory: Size,
-    /// Maximum CPU time of one turn of the guest. Use the value of the recorded server. "off" for no limit.
-    #[arg(long, default_value = "1s", value_name = "SPAN", value_parser = span)]
-    pub(crate) turn_limit: Span,
+    /// Maximum CPU time of one turn of the guest (default: 1s, and 30s for a program). Use the value of the recorded
+    /// server. "off" for no limit.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(crate) turn_limit: Option<Span>,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
 }

@@ -12,6 +12,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Box<dyn Error>> {
     let engine = engine()?;
     let world = args.compiling.loader(&engine)?.inspect(&args.guest)?;
     let kind = match world.kind() {
+        Kind::Driven if world.is_program() => "a program, driven by the host",
         Kind::Driven => "a service, driven by the host",
         Kind::Portable => "a WASI 0.2 command, with its own loop",
     };

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
         )
         .into());
     };
-    let factory = factory(&component, &args.guest, args.max_memory, args.turn_limit.0)?;
+    let factory = factory(&component, &args.guest, args.max_memory, args.turn_limit)?;
     play(playback, &factory, &args.replay).map_err(|error| with_memory(error, args.max_memory))
 }
 

@@ -14,12 +14,14 @@ use sinbin::driven::DEFAULT_MAX_JOBS;
 use sinbin_cli::serving::Bound;
 use sinbin_cli::signals::{interrupted, outlive_full_files, shut_on_signal, stop_on_signal};
 use sinbin_cli::size::Size;
+use sinbin_cli::span::Span;
 use sinbin_cli::stream::{ERR, OUT, Waiting};
 use sinbin_cli::{descriptors, log, output};
 use sinbin_wasi::portable::recording::{Header, Recording, Trace, digest};
 use sinbin_wasi::portable::{self, Input, Network, Outcome, Output};
 use sinbin_wasi::{
-    Artefact, Error, GuestFactory, GuestServer, GuestSettings, GuestSummary, Names, Ticker, engine,
+    Artefact, Error, GuestFactory, GuestServer, GuestSettings, GuestSummary, Names, ProgramEnd, Ticker,
+    engine, is_program,
 };
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -28,6 +30,10 @@ use crate::cli::{RunArgs, refuse};
 
 /// The exit code if the drain timeout expired and connections were closed.
 const CUT: u8 = 3;
+
+/// The default CPU time of a turn of a guest that serves clients, which wait meanwhile, and of a program.
+const TURN: Duration = Duration::from_secs(1);
+const PROGRAM_TURN: Duration = Duration::from_secs(30);
 
 /// The time limit that the timer is started with if turns have no limit. Jobs and WASI commands still need its ticks.
 pub(crate) const PACE: Duration = Duration::from_millis(100);
@@ -56,8 +62,10 @@ pub(crate) fn factory(
     component: &Component,
     path: &Path,
     max_memory: Size,
-    limit: Option<Duration>,
+    limit: Option<Span>,
 ) -> Result<GuestFactory, Error> {
+    let default = if is_program(component) { PROGRAM_TURN } else { TURN };
+    let limit = limit.map_or(Some(default), |limit| limit.0);
     let factory = GuestFactory::new(component, max_memory.bytes(), limit)
         .map_err(|error| Error::World { path: path.to_owned(), what: format!("{error:#}") })?;
     tick(factory.engine(), limit.unwrap_or(PACE))?;
@@ -118,8 +126,11 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         );
     }
     descriptors::make_room_for(args.serving.max_connections);
-    let factory = factory(component, &args.guest, args.max_memory, args.turn_limit.0)?;
+    let factory = factory(component, &args.guest, args.max_memory, args.turn_limit)?;
     let factory = factory.until(is_over(args.serving.drain_timeout.0));
+    if factory.is_program() {
+        return run_program(factory, args);
+    }
     let server = GuestServer::new(factory, &settings(args)?);
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     // Signal handlers are set before listening: a supervisor that can connect may stop the server at once.
@@ -130,16 +141,51 @@ fn drive(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyE
         places.push((asked, bound));
     }
     // The recording is created after listening, so that a server that can't listen leaves no file.
-    if let Some(path) = &args.serving.record {
-        outlive_full_files()?;
-        let name = args.guest.file_stem().unwrap_or_default().to_string_lossy();
-        let recorded = server.record(path, &name, args.serving.record_limit());
-        recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?;
-    }
+    record(&mut server, args)?;
     for (asked, bound) in places {
         output::listening(&asked, &bound)?;
     }
     Ok(end(&server.run()?))
+}
+
+/// Records the run in the file of --record, if that is given.
+fn record(server: &mut GuestServer, args: &RunArgs) -> Result<(), Box<dyn AnyError>> {
+    let Some(path) = &args.serving.record else { return Ok(()) };
+    outlive_full_files()?;
+    let name = args.guest.file_stem().unwrap_or_default().to_string_lossy();
+    let recorded = server.record(path, &name, args.serving.record_limit());
+    Ok(recorded.map_err(|error| format!("cannot record in {}: {error}", path.display()))?)
+}
+
+/// Runs a guest that the host drives, and that is a program. Its output is that of this process, and so is its exit code.
+fn run_program(factory: GuestFactory, args: &RunArgs) -> Result<ExitCode, Box<dyn AnyError>> {
+    if args.serving.has_listeners() {
+        refuse(
+            "--listen requires a guest that serves clients; this guest is a program, which works by itself",
+        );
+    }
+    if args.serving.is_encrypted() {
+        refuse(
+            "--tls-cert requires a guest that serves clients; this guest is a program, which works by itself",
+        );
+    }
+    let server = GuestServer::new(factory, &settings(args));
+    let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
+    stop_on_signal(server.stopper())?;
+    record(&mut server, args)?;
+    server.print_to(Waiting(&OUT));
+    let summary = server.run()?;
+    tracing::debug!("{summary}");
+    Ok(match summary.program {
+        Some(ProgramEnd::Exited(code)) => ExitCode::from(code),
+        // A program whose reader needs no more is complete.
+        Some(ProgramEnd::Unread) => ExitCode::SUCCESS,
+        Some(ProgramEnd::Cut) => {
+            tracing::warn!("the guest did not end within the drain timeout, and was ended");
+            ExitCode::from(CUT)
+        }
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// The stdout of a WASI command, which is the stdout of this process.

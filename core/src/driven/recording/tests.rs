@@ -106,6 +106,7 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(request, len)| Command::Connect { request: ConnectId(request), len }),
         any::<u64>().prop_map(|request| Command::Abandon(ConnectId(request))),
         any::<u32>().prop_map(|len| Command::Log { level: LogLevel::Warn, len }),
+        any::<u32>().prop_map(|len| Command::Print { len }),
     ]
 }
 

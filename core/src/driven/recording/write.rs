@@ -214,6 +214,10 @@ fn put_command(command: Command, bytes: &mut Vec<u8>) {
             bytes.extend_from_slice(&[9, level as u8]);
             return put(len.into(), bytes);
         }
+        Command::Print { len } => {
+            bytes.push(10);
+            return put(len.into(), bytes);
+        }
     };
     bytes.push(kind);
     put_name(name, bytes);
@@ -227,6 +231,7 @@ fn put_command(command: Command, bytes: &mut Vec<u8>) {
         | Command::Close(_)
         | Command::Cancel(_)
         | Command::Abandon(_)
-        | Command::Log { .. } => {}
+        | Command::Log { .. }
+        | Command::Print { .. } => {}
     }
 }

@@ -128,6 +128,10 @@ impl<B: GuestFactory> GuestServer<B> {
                 Some(text) => self.log.write(level, text),
                 None => self.ignore("logs more bytes than it has put out"),
             },
+            Command::Print { len } => match output.split_off(..len as usize) {
+                Some(bytes) => self.print(bytes),
+                None => self.ignore("prints more bytes than it has put out"),
+            },
             _ => self.ignore("says what is not known here"),
         }
     }

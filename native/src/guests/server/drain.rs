@@ -31,6 +31,9 @@ impl<B: GuestFactory> GuestServer<B> {
         self.observer.draining();
         self.looks = LOOKS;
         self.nudges = self.places.of(&[Role::Connection]);
+        if self.listeners.is_empty() {
+            return self.tell_stop();
+        }
         self.empty_backlog();
     }
 
@@ -51,6 +54,10 @@ impl<B: GuestFactory> GuestServer<B> {
         for listener in std::mem::take(&mut self.listeners) {
             self.sockets.remove(listener);
         }
+        self.tell_stop();
+    }
+
+    fn tell_stop(&mut self) {
         if self.instance.is_some() {
             self.input.events.push(Event::Stop);
         }

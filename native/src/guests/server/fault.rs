@@ -9,6 +9,7 @@ use crate::caught::{Caught, caught};
 use crate::guests::GuestFactory;
 use crate::guests::input::handle;
 use crate::guests::server::GuestServer;
+use crate::guests::settings::ProgramEnd;
 use crate::guests::source_table::Role;
 use crate::guests::surroundings::Surroundings;
 
@@ -23,6 +24,11 @@ impl<B: GuestFactory> GuestServer<B> {
         drop(self.instance.take().map(Caught::new));
         self.took = Duration::ZERO;
         self.clear();
+        if self.is_program {
+            // A program that is started again would do everything twice.
+            self.program.end.get_or_insert(ProgramEnd::Failed);
+            return Rest::Empty;
+        }
         if self.draining.is_some() {
             return Rest::Empty;
         }

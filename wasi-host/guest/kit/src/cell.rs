@@ -12,6 +12,7 @@ use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
 use crate::bindings::exports::sinbin::service::guest::{Answer, Event, Limits, Settings, Tally};
 use crate::bindings::sinbin::service::types::Rest;
+use crate::panics;
 use crate::run::Run;
 
 /// A loop, which is empty until it is started.
@@ -51,6 +52,7 @@ impl Loop {
         make: impl FnOnce(&Settings, u32) -> Result<(Box<dyn Run>, Limits), String>,
         settings: &Settings,
     ) -> Result<Limits, String> {
+        panics::install();
         let mut place = self.run.borrow_mut();
         if place.is_some() {
             return Err(String::from("the service is already started"));

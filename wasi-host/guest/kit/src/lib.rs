@@ -15,16 +15,28 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod cell;
 mod convert;
+#[cfg(not(feature = "std"))]
 mod heap;
+mod panics;
+mod program;
+#[cfg(target_arch = "wasm32")]
+mod realloc;
 mod run;
+mod sole;
 mod surroundings;
 mod tables;
+mod wakers;
 
 pub use cell::Loop;
 pub use log;
+#[doc(hidden)]
+pub use program::{exit_code, take_output};
+pub use program::{print, program};
 pub use run::{compute, machine, tasks, tasks_of_arguments, tasks_with};
 pub use surroundings::{Unavailable, random, unix_time};
 pub use tables::Published;
@@ -42,11 +54,15 @@ pub mod bindings {
     });
 }
 
-#[cfg(target_arch = "wasm32")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // The host reports the location by the stack.
-    core::arch::wasm32::unreachable()
+/// The exports of a program: the bindings that wit-bindgen generates.
+#[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+pub mod program_bindings {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "program-exports",
+        pub_export_macro: true,
+        default_bindings_module: "sinbin_guest::program_bindings",
+    });
 }
 
 /// Turns a service that is a state machine into a component. The arguments are the type of the service, and a function
@@ -128,6 +144,63 @@ macro_rules! tasks {
     };
     ($serve:expr) => {
         $crate::component!(|settings, max_jobs| $crate::tasks($serve, settings, max_jobs), $crate::BoxedJob);
+    };
+}
+
+/// Turns a main task into a component that is a program: it works by itself, and ends. The arguments of the macro are a
+/// function that creates the program from its arguments, or returns an error message, and an `async fn` that runs it, and
+/// returns its exit code.
+///
+/// The program can do all that a service of [`tasks!`] can, spawn tasks, and [`print`] to the standard output of the host.
+/// [`Handle::stopping`](sinbin_core::task::Handle::stopping) completes when the user wants the program to end.
+///
+/// ```ignore
+/// sinbin_guest::program!(arguments: Hello::new, run: Hello::run);
+///
+/// struct Hello {
+///     name: String,
+/// }
+///
+/// impl Hello {
+///     fn new(arguments: &[String]) -> Result<Self, String> {
+///         let [name] = arguments else { return Err("expected a name".into()) };
+///         Ok(Self { name: name.clone() })
+///     }
+///
+///     async fn run(self, handle: Handle<'static>) -> u8 {
+///         handle.sleep(Duration::from_secs(1)).await;
+///         sinbin_guest::print(format!("hello {}\n", self.name));
+///         0
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! program {
+    (arguments: $new:expr, run: $run:expr) => {
+        $crate::component!(
+            |settings, max_jobs| $crate::program(
+                $new,
+                async |program, handle| $run(program, handle).await,
+                settings,
+                max_jobs
+            ),
+            $crate::BoxedJob
+        );
+        const _: () = {
+            struct Program;
+
+            impl $crate::program_bindings::exports::sinbin::service::program::Guest for Program {
+                fn output() -> $crate::Vec<u8> {
+                    $crate::take_output()
+                }
+
+                fn exit_code() -> u8 {
+                    $crate::exit_code()
+                }
+            }
+
+    $crate::program_bindings::export!(Program with_types_in $crate::program_bindings);
+        };
     };
 }
 

@@ -7,16 +7,17 @@ use alloc::vec::Vec;
 
 use sinbin_core::driven::{self, Computed, Driven, DrivenHost, ServiceSettings};
 use sinbin_core::job::WireJob;
-use sinbin_core::task::{AsyncService, Conn, Handle, NoWakers, Pool, RunContext};
-use sinbin_core::{Instant, Service, Task as CoreTask};
+use sinbin_core::task::{Async, AsyncService, Conn, Handle, Pool, RunContext};
+use sinbin_core::{Instant, Service, Task as CoreTask, TaskId};
 
 use crate::bindings::exports::sinbin::service::guest::{
     Answer, Event, Limits as Takes, Progress, Settings, Tally,
 };
 use crate::bindings::sinbin::service::types::Wants;
-use crate::convert;
 use crate::surroundings::Surrounded;
 use crate::tables::Published;
+use crate::wakers::{self, TaskWakers};
+use crate::{convert, panics};
 
 /// A started service.
 pub trait Run {
@@ -25,6 +26,9 @@ pub trait Run {
 
     /// Returns the counts since the start.
     fn counts(&self) -> Tally;
+
+    /// Wakes a task between two turns. Returns true if the task exists.
+    fn wake(&mut self, task: TaskId) -> bool;
 }
 
 impl<S> Run for Driven<S, Published>
@@ -39,6 +43,10 @@ where
     fn counts(&self) -> Tally {
         let driven::Tally { jobs, cancelled, ignored } = Driven::counts(self);
         Tally { jobs, cancelled, ignored }
+    }
+
+    fn wake(&mut self, task: TaskId) -> bool {
+        Driven::wake(self, task)
     }
 }
 
@@ -63,7 +71,7 @@ where
     F: Future + 'static,
 {
     refuse_arguments(settings)?;
-    tasks_on(|_| Ok(serve), settings, max_jobs)
+    tasks_on(|_| Ok(serve), NO_MAIN, settings, max_jobs)
 }
 
 /// Starts a service that is an `async fn`, with the state that its connections share: `state` creates it from the handle
@@ -112,7 +120,7 @@ where
             }
         })
     };
-    tasks_on(start, settings, max_jobs)
+    tasks_on(start, NO_MAIN, settings, max_jobs)
 }
 
 fn refuse_arguments(settings: &Settings) -> Result<(), String> {
@@ -122,8 +130,13 @@ fn refuse_arguments(settings: &Settings) -> Result<(), String> {
     Err(error)
 }
 
-fn tasks_on<M, F>(
+/// The main task of a service that has none.
+const NO_MAIN: Option<fn(Handle<'static>) -> Async<'static>> = None;
+
+/// Starts a service that is an `async fn`, and beside it the task that `main` creates.
+pub(crate) fn tasks_on<M, F>(
     serve: impl FnOnce(Handle<'static>) -> Result<M, String>,
+    main: Option<impl FnOnce(Handle<'static>) -> Async<'static>>,
     settings: &Settings,
     max_jobs: u32,
 ) -> Result<(Box<dyn Run>, Takes), String>
@@ -132,11 +145,15 @@ where
     F: Future + 'static,
 {
     // The run context and the pool live as long as the instance, so leaking them is harmless.
-    let handle = Handle::new(Box::leak(Box::new(RunContext::new(&NoWakers))));
+    let handle = Handle::new(Box::leak(Box::new(RunContext::new(&TaskWakers))));
+    wakers::set_loop(handle);
     let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
     let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle)?);
-    let (run, takes) = start.begin_in(Published::new, service);
+    let (mut run, takes) = start.begin_in(Published::new, service);
+    if main.is_some_and(|main| run.start(main(handle)).is_err()) {
+        return Err(String::from("the main task has no capacity"));
+    }
     let wants = Wants::WALL_CLOCK | Wants::ENTROPY;
     Ok((Box::new(Surrounded::new(run)), convert::takes(takes, wants)))
 }
@@ -144,6 +161,7 @@ where
 /// Computes a slice of a job.
 #[must_use]
 pub fn compute<J: WireJob>(job: &[u8], budget: u32) -> Progress {
+    panics::install();
     match driven::compute::<J>(job, budget) {
         Computed::More(job) => Progress::More(job),
         Computed::Done(output) => Progress::Done(output),

@@ -13,10 +13,13 @@ use core::time::Duration;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use sinbin_core::TaskId;
 
 use crate::bindings::exports::sinbin::service::guest::{Answer, Event, Tally};
-use crate::bindings::sinbin::service::types::{Command, Entry, Level as HostLevel};
+use crate::bindings::sinbin::service::types::{Command, Entry, Level as HostLevel, Rest};
 use crate::run::Run;
+use crate::sole::Sole;
+use crate::wakers;
 
 /// The maximum number of bytes of a line, and of all lines of a turn. What exceeds a maximum is left out.
 const MAX_LINE: usize = 1024;
@@ -33,15 +36,6 @@ struct State {
     text: String,
     left_out: u32,
 }
-
-/// A value of an instance, which has one thread.
-struct Sole<T>(RefCell<T>);
-
-// SAFETY: wasm without the threads proposal has one thread, and this crate does not build with the proposal (see `cell`).
-// On other targets this implementation does not exist.
-#[cfg(target_arch = "wasm32")]
-#[allow(unsafe_code)]
-unsafe impl<T> Sync for Sole<T> {}
 
 /// Calls `act` with the state of the instance. On other targets than wasm there is no instance, and no state outlasts the
 /// call.
@@ -217,6 +211,11 @@ impl<R: Run> Run for Surrounded<R> {
             }
         });
         let mut answer = self.0.turn(now, window, events, input);
+        for task in wakers::take_pending() {
+            if self.0.wake(task) {
+                answer.rest = Rest::Ready;
+            }
+        }
         with_state(|state| {
             if !state.lines.is_empty() {
                 state.say(&mut answer);
@@ -228,6 +227,10 @@ impl<R: Run> Run for Surrounded<R> {
     fn counts(&self) -> Tally {
         self.0.counts()
     }
+
+    fn wake(&mut self, task: TaskId) -> bool {
+        self.0.wake(task)
+    }
 }
 
 #[cfg(test)]
@@ -238,7 +241,7 @@ mod tests {
     use std::{format, vec};
 
     use super::*;
-    use crate::bindings::sinbin::service::types::{Piece, Rest};
+    use crate::bindings::sinbin::service::types::Piece;
 
     fn answer() -> Answer {
         Answer { rest: Rest::Waiting, room: 0, commands: Vec::new(), output: vec![b'x'] }

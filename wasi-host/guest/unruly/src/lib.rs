@@ -78,6 +78,9 @@ impl Guest for Unruly {
         if says("trap") {
             panic!("as it was told");
         }
+        if says("burst") {
+            panic!("a\nb\x1b[2J{}", "x".repeat(5000));
+        }
         if says("loop") {
             spin();
         }

@@ -2,7 +2,7 @@
 
 mod args;
 mod atomic;
-mod fetch;
+mod connect;
 mod line;
 mod output;
 mod save;
@@ -21,9 +21,10 @@ use sinbin::task::Handle;
 use sinbin_cli::descriptors::make_room_for;
 use sinbin_cli::stream::{ERR, OUT};
 use sinbin_crawl::Crawl;
+use sinbin_crawl_http::{Fetcher, TimeLimits};
 
 pub(crate) use args::CrawlArgs;
-use fetch::{Connector, Fetcher, TimeLimits};
+use connect::Connector;
 use output::Output;
 use save::Mirror;
 use state::StateFile;
@@ -90,7 +91,7 @@ fn fetcher<'d>(
     args: &CrawlArgs,
     concurrency: usize,
     user_agent: HeaderValue,
-) -> Result<Fetcher<'d>, Box<dyn Error>> {
+) -> Result<Fetcher<'d, Connector<'d>>, Box<dyn Error>> {
     let limits = TimeLimits {
         connect: args.connect_timeout.0.unwrap_or(FOREVER),
         read: args.read_timeout.0.unwrap_or(FOREVER),

@@ -68,9 +68,9 @@ impl Output {
     pub(crate) fn report(&mut self, report: &Report) -> io::Result<()> {
         let is_page = matches!(report.kind, Kind::Page | Kind::Check);
         match self.mode {
-            Mode::Json(lists_links) => line::json(report, lists_links, &mut self.lines),
+            Mode::Json(lists_links) => sinbin_crawl::json(report, lists_links, &mut self.lines),
             Mode::BrokenJson(lists_links) if report.is_broken() => {
-                line::json(report, lists_links, &mut self.lines);
+                sinbin_crawl::json(report, lists_links, &mut self.lines);
             }
             Mode::All if is_page || has_problem(report) => line::text(report, &mut self.lines),
             Mode::Problems if has_problem(report) => line::text(report, &mut self.lines),

@@ -1,18 +1,16 @@
 //! The loop of a crawl: it starts requests, and passes their outcomes to the crawl.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hyper::header::{self, HeaderMap, HeaderName};
 use sinbin::TaskId;
 use sinbin::group::JoinSet;
 use sinbin::task::{self, Either, Handle};
-use sinbin_crawl::{Crawl, Failure, Fetch, FetchId, Kind, Method, Next, Outcome, Response};
+use sinbin_crawl::{Crawl, Failure, FailureKind, Fetch, FetchId, Kind, Next, Outcome, Report};
+use sinbin_crawl_http::{Exchange, Fetched};
 
-use super::fetch::{Asked, FetchError, Fetched, Fetcher};
+use super::connect::Connector;
 use super::output::Output;
 use super::save::{Mirror, SaveError};
 use super::state::StateFile;
@@ -25,7 +23,7 @@ const MAX_STEP: Duration = Duration::from_millis(50);
 /// The time of such an interruption. None at all would not let the loop look at its sockets.
 const PAUSE: Duration = Duration::from_millis(1);
 
-const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+type Fetcher<'d> = sinbin_crawl_http::Fetcher<'d, Connector<'d>>;
 
 /// The reason why a crawl has ended.
 pub(crate) enum End {
@@ -57,10 +55,7 @@ pub(crate) struct Walk<'a, 'd> {
 /// The outcome of a request.
 struct Done {
     fetch: Fetch,
-    result: Result<Fetched, FetchError>,
-    /// The addresses that the host's name was resolved to, if it was.
-    addresses: Vec<IpAddr>,
-    total: Duration,
+    exchange: Exchange,
 }
 
 impl<'a, 'd> Walk<'a, 'd> {
@@ -173,26 +168,23 @@ impl<'a, 'd> Walk<'a, 'd> {
     fn finish(&mut self, task: TaskId, done: Option<Done>) -> Result<(), Ended> {
         let Some(id) = self.running.remove(&task) else { return Ok(()) };
         let now = self.now();
-        if let Some(done) = &done {
-            self.crawl.resolved(id, &done.addresses);
-        }
-        let report = match done {
-            None => {
-                let failure = Failure::new(sinbin_crawl::FailureKind::Other, "the request's task panicked");
-                self.crawl.finished(id, Outcome::Failed(failure), now)
-            }
-            Some(Done { result: Err(error), .. }) => {
-                let failure = Failure::new(error.kind(), error.to_string());
-                self.crawl.finished(id, Outcome::Failed(failure), now)
-            }
-            Some(Done { fetch, result: Ok(fetched), total, .. }) => {
-                if let Err(end) = self.save(&fetch, &fetched) {
-                    self.crawl.abandon(id);
-                    return Err(end);
-                }
-                self.crawl.finished(id, Outcome::Response(response(&fetched, total)), now)
-            }
+        let Some(Done { fetch, exchange }) = done else {
+            let failure = Failure::new(FailureKind::Other, "the request's task panicked");
+            let report = self.crawl.finished(id, Outcome::Failed(failure), now);
+            return self.report(report);
         };
+        self.crawl.resolved(id, &exchange.addresses);
+        if let Ok(fetched) = &exchange.result
+            && let Err(end) = self.save(&fetch, fetched)
+        {
+            self.crawl.abandon(id);
+            return Err(end);
+        }
+        let report = self.crawl.finished(id, exchange.outcome(), now);
+        self.report(report)
+    }
+
+    fn report(&mut self, report: Option<Report>) -> Result<(), Ended> {
         match report {
             Some(report) => self.output.report(&report).map_err(|error| Ended::of_output(&error)),
             None => Ok(()),
@@ -205,7 +197,7 @@ impl<'a, 'd> Walk<'a, 'd> {
         if !is_mirrored(fetch.kind, fetched.status) {
             return Ok(());
         }
-        let content_type = value(&fetched.headers, &header::CONTENT_TYPE);
+        let content_type = fetched.content_type();
         let saved = match fetched.is_truncated {
             true => Err(SaveError::Page(format!("not saved: {} is larger than --max-page-size", fetch.url))),
             false => mirror.save(&fetch.url, content_type, &fetched.body),
@@ -255,45 +247,6 @@ fn is_mirrored(kind: Kind, status: u16) -> bool {
 
 /// Sends a request of the crawl.
 async fn send(fetcher: Rc<Fetcher<'_>>, fetch: Fetch, is_saved: bool) -> Done {
-    let began = Instant::now();
-    let wants = |status, headers: &HeaderMap| {
-        fetch.kind.reads(value(headers, &header::CONTENT_TYPE)) || is_saved && is_mirrored(fetch.kind, status)
-    };
-    let addresses = RefCell::new(Vec::new());
-    let permits = |address: IpAddr| {
-        addresses.borrow_mut().push(address);
-        fetch.permits(address)
-    };
-    let asked = Asked {
-        url: &fetch.url,
-        is_head: fetch.method == Method::Head,
-        max_bytes: fetch.max_bytes,
-        unpacks: fetch.kind == Kind::Sitemap,
-        wants: &wants,
-        permits: &permits,
-    };
-    let result = fetcher.fetch(&asked).await;
-    Done { result, addresses: addresses.take(), total: began.elapsed(), fetch }
-}
-
-fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    headers.get(name).map(|value| value.as_bytes())
-}
-
-/// Returns what the crawl reads of a response.
-fn response(fetched: &Fetched, total: Duration) -> Response<'_> {
-    let headers = &fetched.headers;
-    Response {
-        status: fetched.status,
-        location: value(headers, &header::LOCATION),
-        content_type: value(headers, &header::CONTENT_TYPE),
-        retry_after: value(headers, &header::RETRY_AFTER),
-        date: value(headers, &header::DATE),
-        robots_tag: value(headers, &ROBOTS_TAG),
-        body: &fetched.body,
-        truncated: fetched.is_truncated,
-        received: fetched.received,
-        first_byte: fetched.first_byte,
-        total,
-    }
+    let exchange = fetcher.exchange(&fetch, |status| is_saved && is_mirrored(fetch.kind, status)).await;
+    Done { fetch, exchange }
 }

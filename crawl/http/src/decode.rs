@@ -6,7 +6,7 @@ use brotli_decompressor::DecompressorWriter;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hyper::header::{self, HeaderMap};
 
-use super::error::FetchError;
+use crate::error::FetchError;
 
 /// The size of the buffer of the decoder for br.
 const BROTLI_BUFFER: usize = 4096;
@@ -16,7 +16,7 @@ const MAX_RESERVED: u64 = 1 << 20;
 
 /// The answer to the question whether the decoded bytes have reached their limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Full {
+pub(crate) enum Full {
     No,
     Yes,
 }
@@ -48,7 +48,7 @@ impl Write for Bounded {
 }
 
 /// A decoder of a body.
-pub(super) struct Decoder(Coding);
+pub(crate) struct Decoder(Coding);
 
 enum Coding {
     None(Bounded),
@@ -70,7 +70,7 @@ impl Decoder {
     /// # Errors
     ///
     /// Fails if the coding is unknown, or if there are several.
-    pub(super) fn of(headers: &HeaderMap, limit: usize, announced: Option<u64>) -> Result<Self, FetchError> {
+    pub(crate) fn of(headers: &HeaderMap, limit: usize, announced: Option<u64>) -> Result<Self, FetchError> {
         let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
         let coding = codings.next().map(|coding| String::from_utf8_lossy(coding.as_bytes()));
         let coding = coding.unwrap_or_default().trim().to_ascii_lowercase();
@@ -88,7 +88,7 @@ impl Decoder {
     }
 
     /// Creates a decoder for gzip.
-    pub(super) fn gzip(limit: usize) -> Self {
+    pub(crate) fn gzip(limit: usize) -> Self {
         Self(Coding::Gzip(MultiGzDecoder::new(Bounded::new(limit, None))))
     }
 
@@ -97,7 +97,7 @@ impl Decoder {
     /// # Errors
     ///
     /// Fails if the bytes are not encoded as the headers say.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Full, FetchError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<Full, FetchError> {
         if let Coding::Deflate { first, output } = &mut self.0 {
             first.extend_from_slice(bytes);
             if first.len() < 2 {
@@ -128,7 +128,7 @@ impl Decoder {
     /// # Errors
     ///
     /// Fails if the encoded bytes are not complete.
-    pub(super) fn finish(&mut self) -> Result<Full, FetchError> {
+    pub(crate) fn finish(&mut self) -> Result<Full, FetchError> {
         let finished = match &mut self.0 {
             Coding::Gzip(decoder) => decoder.try_finish(),
             Coding::Zlib(decoder) => decoder.try_finish(),
@@ -157,7 +157,7 @@ impl Decoder {
     }
 
     /// Returns the decoded bytes.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         match self.0 {
             Coding::None(mut output) | Coding::Deflate { mut output, .. } => output.take(),
             Coding::Gzip(mut decoder) => decoder.get_mut().take(),

@@ -1,14 +1,14 @@
 //! Reading of bodies, within limits.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Frame, Incoming};
 use hyper::header::HeaderMap;
-use sinbin::task::Handle;
+use sinbin_core::task::Handle;
 
-use super::decode::{Decoder, Full};
-use super::error::FetchError;
+use crate::decode::{Decoder, Full};
+use crate::error::FetchError;
 
 /// The number of bytes up to which a body that is not of interest is read, so that its connection can be used again.
 const SMALL: u64 = 256 << 10;
@@ -17,23 +17,23 @@ const SMALL: u64 = 256 << 10;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// How a body is to be read.
-pub(super) struct Body {
+pub(crate) struct Body {
     /// The maximum number of decoded bytes, and of received ones.
-    pub(super) max_bytes: usize,
+    pub(crate) max_bytes: usize,
     /// True if the body is of interest. Otherwise, a large body is not read, and one of unknown length, which can be endless
     /// as a radio station or a stream of events is, for no longer than `read_timeout`.
-    pub(super) is_wanted: bool,
+    pub(crate) is_wanted: bool,
     /// The time between two pieces.
-    pub(super) read_timeout: Duration,
+    pub(crate) read_timeout: Duration,
 }
 
 /// A body, as far as it was read.
-pub(super) struct Read {
-    pub(super) bytes: Vec<u8>,
-    pub(super) received: u64,
-    pub(super) is_truncated: bool,
+pub(crate) struct Read {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) received: u64,
+    pub(crate) is_truncated: bool,
     /// True if all of the body was received, so that the connection can be used again.
-    pub(super) is_complete: bool,
+    pub(crate) is_complete: bool,
 }
 
 impl Read {
@@ -42,7 +42,7 @@ impl Read {
     /// # Errors
     ///
     /// Fails if the file is damaged.
-    pub(super) fn unpacked(mut self, limit: usize) -> Result<Self, FetchError> {
+    pub(crate) fn unpacked(mut self, limit: usize) -> Result<Self, FetchError> {
         if self.bytes.starts_with(GZIP) {
             let mut decoder = Decoder::gzip(limit);
             let mut full = decoder.write(&self.bytes)?;
@@ -64,7 +64,7 @@ impl Body {
     ///
     /// Fails if the connection fails or ends within the body, if the next piece does not come in time, and if the body is
     /// not encoded as the headers say.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
         handle: Handle<'_>,
         headers: &HeaderMap,
@@ -100,12 +100,12 @@ impl Body {
     where
         B: hyper::body::Body<Data = Bytes, Error = hyper::Error> + Unpin,
     {
-        let began = Instant::now();
+        let began = handle.now();
         let has_end = body.size_hint().exact().is_some();
         let limit = SMALL.min(self.max_bytes as u64);
         let mut skipped = Read { bytes: Vec::new(), received: 0, is_truncated: true, is_complete: false };
         while skipped.received <= limit {
-            let spent = if has_end { Duration::ZERO } else { began.elapsed() };
+            let spent = if has_end { Duration::ZERO } else { handle.now().since(began) };
             match self.next(handle, &mut body, self.read_timeout.saturating_sub(spent)).await {
                 Ok(Some(frame)) => skipped.received += frame.data_ref().map_or(0, |data| data.len() as u64),
                 Ok(None) => return Ok(Read { is_truncated: false, is_complete: true, ..skipped }),

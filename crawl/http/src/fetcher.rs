@@ -1,106 +1,79 @@
-//! Fetching of URLs: HTTP/1.1 and HTTP/2, with TLS or without, on connections that are used again.
-
-mod body;
-mod connect;
-mod decode;
-mod error;
-mod pool;
+//! Fetching of URLs, on connections that are used again.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http_body_util::Empty;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, Uri, Version};
-use sinbin::task::Handle;
+use sinbin_core::task::Handle;
 use url::Url;
 
-pub(crate) use connect::Connector;
-pub(crate) use error::FetchError;
-use pool::{Pool, Pooled};
-
-/// The body of a request: none.
-type NoBody = Empty<Bytes>;
+use crate::body::Body;
+use crate::connect::{Connect, Connection, NoBody, Origin};
+use crate::error::FetchError;
+use crate::pool::Pool;
 
 /// The time limits of a fetch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TimeLimits {
+pub struct TimeLimits {
     /// The time for resolving a name, connecting and the handshake of TLS.
-    pub(crate) connect: Duration,
+    pub connect: Duration,
     /// The time until the head of the response, and between two pieces of the body.
-    pub(crate) read: Duration,
+    pub read: Duration,
     /// The time for a fetch as a whole.
-    pub(crate) total: Duration,
-}
-
-/// The scheme, host and port of a URL, which a connection serves.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Origin {
-    is_https: bool,
-    /// The host as a URL has it: an IPv6 address is in brackets.
-    host: String,
-    port: u16,
-}
-
-impl Origin {
-    /// Returns the origin of a URL, or `None` if the URL is neither of http nor of https.
-    fn of(url: &Url) -> Option<Self> {
-        let is_https = match url.scheme() {
-            "http" => false,
-            "https" => true,
-            _ => return None,
-        };
-        Some(Self { is_https, host: url.host_str()?.to_owned(), port: url.port_or_known_default()? })
-    }
+    pub total: Duration,
 }
 
 /// A request, and what is of interest in its response.
-pub(crate) struct Asked<'a> {
-    pub(crate) url: &'a Url,
+pub struct Asked<'a> {
+    /// The URL.
+    pub url: &'a Url,
     /// True if the body is not asked for: the method is then HEAD.
-    pub(crate) is_head: bool,
+    pub is_head: bool,
     /// The maximum number of bytes of the decoded body. The rest of a larger body is not read.
-    pub(crate) max_bytes: usize,
+    pub max_bytes: usize,
     /// True if a body that is a gzip file is decompressed, in addition to its coding.
-    pub(crate) unpacks: bool,
+    pub unpacks: bool,
     /// Returns true if the body of a response with this status and these headers is of interest, however large it is.
-    pub(crate) wants: &'a dyn Fn(u16, &HeaderMap) -> bool,
+    pub wants: &'a dyn Fn(u16, &HeaderMap) -> bool,
     /// Returns true if a connection to an address is permitted. Called for each address of the host's name.
-    pub(crate) permits: &'a dyn Fn(IpAddr) -> bool,
+    pub permits: &'a dyn Fn(IpAddr) -> bool,
 }
 
 /// A response whose body was read.
 #[derive(Debug)]
-pub(crate) struct Fetched {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
+pub struct Fetched {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The decoded body. Empty if it was not of interest, and large.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// The number of bytes of the body as they were received, or as the server announced them if they were not read.
-    pub(crate) received: u64,
+    pub received: u64,
     /// True if the body is longer than the limit.
-    pub(crate) is_truncated: bool,
+    pub is_truncated: bool,
     /// The time from the request to the head of the response.
-    pub(crate) first_byte: Duration,
+    pub first_byte: Duration,
 }
 
 /// A client for HTTP on a loop.
-pub(crate) struct Fetcher<'d> {
-    handle: Handle<'d>,
+pub struct Fetcher<'d, C: Connect> {
+    pub(crate) handle: Handle<'d>,
     limits: TimeLimits,
-    connector: Connector<'d>,
-    pool: RefCell<Pool>,
+    connector: C,
+    pool: RefCell<Pool<C::Connection>>,
     user_agent: HeaderValue,
 }
 
-impl<'d> Fetcher<'d> {
+impl<'d, C: Connect> Fetcher<'d, C> {
     /// Creates a client that keeps up to `max_idle` connections that are not in use.
-    pub(crate) fn new(
+    pub fn new(
         handle: Handle<'d>,
         limits: TimeLimits,
-        connector: Connector<'d>,
+        connector: C,
         max_idle: usize,
         user_agent: HeaderValue,
     ) -> Self {
@@ -115,7 +88,7 @@ impl<'d> Fetcher<'d> {
     /// # Errors
     ///
     /// Fails with the reason why there is no response, or no complete one.
-    pub(crate) async fn fetch(&self, asked: &Asked<'_>) -> Result<Fetched, FetchError> {
+    pub async fn fetch(&self, asked: &Asked<'_>) -> Result<Fetched, FetchError> {
         let url = asked.url;
         let origin = Origin::of(url).ok_or_else(|| FetchError::Scheme(url.scheme().to_owned()))?;
         let limit = self.limits.total;
@@ -124,7 +97,7 @@ impl<'d> Fetcher<'d> {
     }
 
     async fn fetch_from(&self, origin: &Origin, asked: &Asked<'_>) -> Result<Fetched, FetchError> {
-        let idle = self.pool.borrow_mut().idle(origin);
+        let idle = self.pool.borrow_mut().idle(origin, self.handle.now());
         let (pooled, first_byte, response) = match idle {
             None => self.send_anew(origin, asked).await?,
             Some(pooled) => match self.send(pooled, origin, asked).await {
@@ -133,7 +106,7 @@ impl<'d> Fetcher<'d> {
             },
         };
         let (head, body) = response.into_parts();
-        let body = body::Body {
+        let body = Body {
             max_bytes: asked.max_bytes,
             is_wanted: (asked.wants)(head.status.as_u16(), &head.headers),
             read_timeout: self.limits.read,
@@ -141,7 +114,7 @@ impl<'d> Fetcher<'d> {
         .read(self.handle, &head.headers, body)
         .await?;
         if body.is_complete {
-            self.pool.borrow_mut().release(origin, pooled);
+            self.pool.borrow_mut().release(origin, pooled, self.handle.now());
         }
         let body = if asked.unpacks { body.unpacked(asked.max_bytes)? } else { body };
         Ok(Fetched {
@@ -159,25 +132,27 @@ impl<'d> Fetcher<'d> {
         &self,
         origin: &Origin,
         asked: &Asked<'_>,
-    ) -> Result<(Pooled, Duration, Response<Incoming>), FetchError> {
-        let pooled = self.connector.connect(origin, self.limits.connect, asked.permits).await?;
-        if let Pooled::Http2(sender) = &pooled {
-            self.pool.borrow_mut().share(origin, sender);
+    ) -> Result<(C::Connection, Duration, Response<Incoming>), FetchError> {
+        let limit = self.limits.connect;
+        let connected = self.handle.timeout(limit, self.connector.connect(origin, asked.permits)).await;
+        let pooled = connected.unwrap_or(Err(FetchError::Late { what: "connection", limit }))?;
+        if let Some(shared) = pooled.share() {
+            self.pool.borrow_mut().share(origin, shared);
         }
         self.send(pooled, origin, asked).await
     }
 
     async fn send(
         &self,
-        mut pooled: Pooled,
+        mut pooled: C::Connection,
         origin: &Origin,
         asked: &Asked<'_>,
-    ) -> Result<(Pooled, Duration, Response<Incoming>), FetchError> {
+    ) -> Result<(C::Connection, Duration, Response<Incoming>), FetchError> {
         let request = self.request(pooled.is_http2(), origin, asked)?;
         let limit = self.limits.read;
-        let began = Instant::now();
+        let began = self.handle.now();
         match self.handle.timeout(limit, pooled.send(request)).await {
-            Ok(Ok(response)) => Ok((pooled, began.elapsed(), response)),
+            Ok(Ok(response)) => Ok((pooled, self.handle.now().since(began), response)),
             Ok(Err(error)) => Err(FetchError::Http(error)),
             Err(_) => Err(FetchError::Late { what: "response", limit }),
         }

@@ -5,18 +5,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use sinbin::ByteStream;
+use hyper::{Request, Response};
 use sinbin::hyper::{Executor, Io, Timer, detach};
 use sinbin::task::{Conn, Error, Handle};
-use sinbin::tls::{ConfigError, Roots, TlsConnector};
-
-use super::error::FetchError;
-use super::pool::Pooled;
-use super::{NoBody, Origin};
-
-/// The maximum number of bytes of the head of a response.
-const MAX_HEAD: usize = 64 << 10;
+use sinbin::tls::{ConfigError, Roots, TlsConnector, TlsError};
+use sinbin::{ByteStream, IoError};
+use sinbin_crawl::FailureKind;
+use sinbin_crawl_http::{Connect, Connection, FetchError, MAX_HEAD, NoBody, Origin};
 
 /// The time between two checks that the server of an HTTP/2 connection still answers, and the time for the answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -60,36 +57,6 @@ impl<'d> Connector<'d> {
         Ok(self.tls.get_or_init(|| tls))
     }
 
-    /// Connects to `origin` within `limit`, at an address that `permits` accepts, and performs the handshakes.
-    ///
-    /// # Errors
-    ///
-    /// Fails with the reason of the name, the address, or TLS.
-    pub(super) async fn connect(
-        &self,
-        origin: &Origin,
-        limit: Duration,
-        permits: &dyn Fn(IpAddr) -> bool,
-    ) -> Result<Pooled, FetchError> {
-        let connected = self.handle.timeout(limit, self.connect_late(origin, permits)).await;
-        connected.unwrap_or(Err(FetchError::Late { what: "connection", limit }))
-    }
-
-    async fn connect_late(
-        &self,
-        origin: &Origin,
-        permits: &dyn Fn(IpAddr) -> bool,
-    ) -> Result<Pooled, FetchError> {
-        let host = origin.host.trim_start_matches('[').trim_end_matches(']');
-        let conn = self.connect_host(host, origin.port, permits).await?;
-        if !origin.is_https {
-            return self.http1(conn).await;
-        }
-        let tls = self.tls().map_err(FetchError::Roots)?;
-        let conn = tls.connect(conn, host).await.map_err(FetchError::Tls)?;
-        if conn.alpn().as_deref() == Some(b"h2") { self.http2(conn).await } else { self.http1(conn).await }
-    }
-
     /// Connects to a host. The addresses are checked here, and not before, because those of a name can change between two
     /// look-ups.
     async fn connect_host(
@@ -98,22 +65,19 @@ impl<'d> Connector<'d> {
         port: u16,
         permits: &dyn Fn(IpAddr) -> bool,
     ) -> Result<Conn<'d>, FetchError> {
-        let mut addresses = self.handle.resolve((host, port)).await.map_err(FetchError::Connect)?;
+        let mut addresses = self.handle.resolve((host, port)).await.map_err(not_connected)?;
         addresses.retain(|address| permits(address.ip()));
         if addresses.is_empty() {
-            return Err(FetchError::Forbidden(host.to_owned()));
+            let text = format!(
+                "{host} is a private address, to which neither a page nor the name of a public host may lead"
+            );
+            return Err(FetchError::Connect { kind: FailureKind::Forbidden, text });
         }
-        self.handle.connect_any(addresses).await.map_err(FetchError::Connect)
+        self.handle.connect_any(addresses).await.map_err(not_connected)
     }
 
     async fn http1<C: ByteStream<'d> + Unpin + 'd>(&self, conn: C) -> Result<Pooled, FetchError> {
-        let mut builder = http1::Builder::new();
-        // Pages of old servers are still pages.
-        builder
-            .max_buf_size(MAX_HEAD)
-            .allow_obsolete_multiline_headers_in_responses(true)
-            .allow_spaces_after_header_name_in_responses(true)
-            .ignore_invalid_headers_in_responses(true);
+        let builder = sinbin_crawl_http::http1();
         let (sender, connection) =
             builder.handshake::<_, NoBody>(Io::new(conn)).await.map_err(FetchError::Http)?;
         self.spawn(connection)?;
@@ -140,6 +104,82 @@ impl<'d> Connector<'d> {
     /// with it.
     fn spawn<T, E>(&self, moves: impl Future<Output = Result<T, E>> + 'd) -> Result<(), FetchError> {
         let moves = async move { drop(moves.await.ok()) };
-        self.handle.spawn(moves).map(drop).map_err(|error| FetchError::Task(Error::from(error)))
+        self.handle.spawn(moves).map(drop).map_err(|error| {
+            let text = Error::from(error).to_string();
+            FetchError::Connect { kind: FailureKind::Other, text }
+        })
+    }
+}
+
+impl Connect for Connector<'_> {
+    type Connection = Pooled;
+
+    async fn connect(&self, origin: &Origin, permits: &dyn Fn(IpAddr) -> bool) -> Result<Pooled, FetchError> {
+        let host = origin.host.trim_start_matches('[').trim_end_matches(']');
+        let conn = self.connect_host(host, origin.port, permits).await?;
+        if !origin.is_https {
+            return self.http1(conn).await;
+        }
+        let no_roots = |error: ConfigError| not_encrypted(FailureKind::Tls, &error);
+        let tls = self.tls().map_err(no_roots)?;
+        let conn = tls.connect(conn, host).await.map_err(|error| match error {
+            TlsError::Late { .. } => not_encrypted(FailureKind::Timeout, &error),
+            TlsError::Connection { .. } | TlsError::Closed { .. } => {
+                not_encrypted(FailureKind::Reset, &error)
+            }
+            error => not_encrypted(FailureKind::Tls, &error),
+        })?;
+        if conn.alpn().as_deref() == Some(b"h2") { self.http2(conn).await } else { self.http1(conn).await }
+    }
+}
+
+fn not_connected(error: Error) -> FetchError {
+    let is_unresolved = error.io() == Some(IoError::Unresolved);
+    let kind = if is_unresolved { FailureKind::Resolve } else { FailureKind::Connect };
+    FetchError::Connect { kind, text: error.to_string() }
+}
+
+fn not_encrypted(kind: FailureKind, error: &dyn std::error::Error) -> FetchError {
+    FetchError::Connect { kind, text: error.to_string() }
+}
+
+/// A connection that accepts requests.
+pub(crate) enum Pooled {
+    /// A connection that carries one request at a time.
+    Http1(http1::SendRequest<NoBody>),
+    /// A connection that carries any number of requests. All owners share it.
+    Http2(http2::SendRequest<NoBody>),
+}
+
+impl Connection for Pooled {
+    fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    fn share(&self) -> Option<Self> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(sender) => Some(Self::Http2(sender.clone())),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    async fn send(&mut self, request: Request<NoBody>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
     }
 }

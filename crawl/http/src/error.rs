@@ -3,32 +3,26 @@
 use std::error::Error;
 use std::time::Duration;
 
-use sinbin::IoError;
-use sinbin::task;
-use sinbin::tls::{ConfigError, TlsError};
+use sinbin_core::task;
 use sinbin_crawl::FailureKind;
 
 /// Error returned when a URL has no complete response. It does not contain the URL, which its reporter knows.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub enum FetchError {
     /// Error returned if the URL is neither of http nor of https.
     #[error("the scheme {0}: is not fetched")]
     Scheme(String),
     /// Error returned if the URL does not fit a request.
     #[error("the URL does not fit a request")]
     Url,
-    /// Error returned if no address of the host is permitted.
-    #[error("{0} is a private address, to which neither a page nor the name of a public host may lead")]
-    Forbidden(String),
-    /// Error returned if a name was not resolved, or if no address of it accepts the connection.
-    #[error("{0}")]
-    Connect(task::Error),
-    /// Error returned if the trusted authorities can't be read.
-    #[error("{0}")]
-    Roots(ConfigError),
-    /// Error returned if the handshake of TLS fails.
-    #[error("{0}")]
-    Tls(TlsError),
+    /// Error returned if there is no connection: its name was not resolved, for example, or no address is permitted.
+    #[error("{text}")]
+    Connect {
+        /// The class of the failure.
+        kind: FailureKind,
+        /// The message.
+        text: String,
+    },
     /// Error returned if a time limit has expired.
     #[error("no {what} within {}", humantime::format_duration(*.limit))]
     Late {
@@ -51,14 +45,11 @@ pub(crate) enum FetchError {
     /// Error returned if the body has an unknown `Content-Encoding`.
     #[error("the content coding {0:?} is unknown")]
     UnknownCoding(String),
-    /// Error returned if the loop cannot start a task.
-    #[error("{0}")]
-    Task(task::Error),
 }
 
 impl FetchError {
     /// Returns true if a server that closes a connection between two requests may be the cause.
-    pub(super) fn is_perhaps_stale(&self) -> bool {
+    pub(crate) fn is_perhaps_stale(&self) -> bool {
         match self {
             Self::Http(error) => {
                 error.is_canceled()
@@ -72,15 +63,11 @@ impl FetchError {
     }
 
     /// Returns the kind of the error, by which the crawl decides whether to try again.
-    pub(crate) fn kind(&self) -> FailureKind {
+    pub fn kind(&self) -> FailureKind {
         match self {
-            Self::Scheme(_) | Self::Url | Self::Task(_) => FailureKind::Other,
-            Self::Forbidden(_) => FailureKind::Forbidden,
-            Self::Connect(error) if error.io() == Some(IoError::Unresolved) => FailureKind::Resolve,
-            Self::Connect(_) => FailureKind::Connect,
-            Self::Tls(TlsError::Late { .. }) | Self::Late { .. } => FailureKind::Timeout,
-            Self::Tls(TlsError::Connection { .. } | TlsError::Closed { .. }) => FailureKind::Reset,
-            Self::Tls(_) | Self::Roots(_) => FailureKind::Tls,
+            Self::Scheme(_) | Self::Url => FailureKind::Other,
+            Self::Connect { kind, .. } => *kind,
+            Self::Late { .. } => FailureKind::Timeout,
             Self::Http(error) if is_broken(error) || is_unprocessed(error) => FailureKind::Reset,
             Self::Http(error) if error.is_incomplete_message() || is_cut(error) => FailureKind::Truncated,
             Self::Http(_) => FailureKind::Protocol,
@@ -158,8 +145,8 @@ mod tests {
     use sinbin::Settings;
     use sinbin::hyper::{Executor, detach};
 
-    use super::super::NoBody;
     use super::*;
+    use crate::connect::NoBody;
 
     /// The type of the frame with the head of a request.
     const HEADERS: u8 = 1;
