@@ -1,0 +1,1 @@
+//! The screenshots in the documentation. They are made again by `just monitor-pictures`.
