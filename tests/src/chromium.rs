@@ -66,7 +66,8 @@ impl Browser {
         let mut command = Command::new("sh");
         command
             .args(["-c", script, "sh", LIFETIME, "chromium", "--headless", "--no-sandbox", "--disable-gpu"])
-            .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe"])
+            .args(["--disable-dev-shm-usage", "--disable-crash-reporter", "--hide-scrollbars"])
+            .arg("--remote-debugging-pipe")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .stdin(Stdio::piped())
@@ -93,6 +94,8 @@ impl Browser {
         for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             browser.call(domain, &json!({}));
         }
+        // A page in the background is not drawn.
+        browser.call("Page.bringToFront", &json!({}));
         browser.resize(width, height);
         browser
     }

@@ -12,6 +12,8 @@ const live = {
   look: 0,
   // The milliseconds between two looks.
   every: 0,
+  // True if the last look is to be drawn with the next frame.
+  is_due: false,
 
   open() {
     this.close();
@@ -65,7 +67,9 @@ const live = {
       this.every = event.every_ms;
       this.chosen = chosen;
       charts.add(chosen, event.at_ms);
-      this.draw();
+      // A page that is slow, or is not visible, draws the newest look alone.
+      if (!this.is_due) requestAnimationFrame(() => this.draw());
+      this.is_due = true;
     } else if (this.key !== null) {
       const [pid, number] = this.key.split(".");
       this.say("Ended", false);
@@ -98,6 +102,7 @@ const live = {
   // Draws the last look again, such as with another filter.
   async draw() {
     const { chosen, look } = this;
+    this.is_due = false;
     if (chosen === null) return;
     try {
       const part = await table.part(chosen);

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use sinbin::hyper::{HttpError, Server};
+use sinbin::hyper::Server;
 use sinbin::observe::{ObserveError, loops_of};
 use sinbin::task::Conn;
 use sinbin::{Place, Settings, Stopper};
@@ -86,16 +86,16 @@ fn is_gone(pid: u32) -> bool {
 }
 
 /// Answers the requests of a connection: one by HTTP/1.1, because a client that asks rarely should not hold a connection.
-async fn serve(args: &MonitorArgs, hub: &Rc<Hub>, conn: Conn<'_>) -> Result<(), HttpError> {
+async fn serve(args: &MonitorArgs, hub: &Rc<Hub>, conn: Conn<'_>) -> Result<(), Infallible> {
     let handle = conn.handle();
     let mut server = Server::new(handle).header_timeout(PATIENCE).write_timeout(Some(PATIENCE));
     server.http1().keep_alive(false).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
     server.http2().max_concurrent_streams(MAX_STREAMS).max_send_buf_size(MAX_HEAD);
     let answering = Answering { args, hub, handle };
     let service = service_fn(|request| ready(Ok::<_, Infallible>(answering.answer(&request))));
-    match server.serve(conn, service).await {
-        // A client that leaves or is slow is no failure of the monitor.
-        Err(HttpError::Late | HttpError::Http(_)) => Ok(()),
-        served => served,
+    // A client that leaves, or breaks the protocol, is no failure of the monitor.
+    if let Err(error) = server.serve(conn, service).await {
+        tracing::debug!(%error, "a client of the monitor is gone");
     }
+    Ok(())
 }
