@@ -106,10 +106,11 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// Sets what the user prefers, such as "dark" for "prefers-color-scheme".
-    pub fn prefer(&mut self, feature: &str, value: &str) {
-        let features = json!({"features": [{"name": feature, "value": value}]});
-        self.call("Emulation.setEmulatedMedia", &features);
+    /// Sets what the user prefers, such as "dark" for "prefers-color-scheme", instead of what was set before.
+    pub fn prefer(&mut self, features: &[(&str, &str)]) {
+        let all: Vec<_> =
+            features.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        self.call("Emulation.setEmulatedMedia", &json!({"features": all}));
     }
 
     /// Opens a URL, and waits until the page has loaded.

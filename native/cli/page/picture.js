@@ -131,7 +131,7 @@ const picture = {
     setText(dot, words.count(heap.count));
     dot.className = `dot group age-${words.age(heap.oldest_ns)}`;
     // The area grows with the logarithm, so that a heap of ten remains visible beside one of ten thousand.
-    const size = `${(2 + 0.55 * Math.log2(heap.count)).toFixed(1)}rem`;
+    const size = `${(1.7 + 0.32 * Math.log2(heap.count)).toFixed(1)}rem`;
     if (dot.style.width !== size) dot.style.width = dot.style.height = size;
     dot.dataset.bin = heap.bin;
     dot.dataset.name = heap.name;

@@ -44,7 +44,7 @@ fn the_keyboard_sorts_filters_follows_and_pauses() {
     has(&pid, "time", 13);
     let monitor = monitor(&[&pid], &["--every", "100ms"]);
     let mut browser = open(&monitor, 1280, "");
-    browser.prefer("prefers-reduced-motion", "reduce");
+    browser.prefer(&[("prefers-reduced-motion", "reduce")]);
 
     // The columns are sorted by Enter on their names.
     tab_to(&mut browser, "[data-sort=name]");

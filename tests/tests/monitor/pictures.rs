@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-use sinbin_tests::{Running, Server, example, lacks_chromium};
+use sinbin_tests::{Browser, Running, Server, example, lacks_chromium};
 
 use super::{monitor, next_look, open, pid};
 
@@ -39,8 +39,9 @@ fn pictures() {
         while browser.evaluate("Number(document.body.dataset.look)").as_u64() < Some(LOOKS) {
             next_look(&mut browser);
         }
+        browser.resize(1280, 860);
         for scheme in ["dark", "light"] {
-            browser.prefer("prefers-color-scheme", scheme);
+            prefer(&mut browser, scheme);
             next_look(&mut browser);
             save(&format!("monitor-{scheme}.png"), &browser.picture());
         }
@@ -55,10 +56,16 @@ fn pictures() {
     tangle.says("both wait");
     let monitor = super::monitor(&[&pid(&tangle)], &[]);
     let mut browser = open(&monitor, 1280, "");
-    browser.resize(1280, 700);
+    browser.resize(1280, 860);
+    prefer(&mut browser, "light");
     browser.evaluate("document.querySelector('.zoom[data-bin=task]').click()");
     next_look(&mut browser);
     save("monitor-deadlock.png", &browser.picture());
+}
+
+/// Sets the colours. Without motion, no dot is between two bins.
+fn prefer(browser: &mut Browser, scheme: &str) {
+    browser.prefer(&[("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]);
 }
 
 /// Ends the clients when it is dropped.

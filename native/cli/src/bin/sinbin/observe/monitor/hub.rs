@@ -67,6 +67,8 @@ impl Hub {
         if state.viewers.len() >= self.max_viewers {
             return Err(format!("there are {} viewers already, see --max-viewers", self.max_viewers));
         }
+        // A viewer sees the last look at once, unless it is from before a time without viewers.
+        let seen = if state.is_ticking { 0 } else { state.number };
         if !state.is_ticking {
             let ticking = handle.detach(tick(handle, Rc::clone(self)));
             ticking.map_err(|error| format!("no capacity for viewers: {error}"))?;
@@ -75,7 +77,7 @@ impl Hub {
         state.came += 1;
         let id = state.came;
         state.viewers.insert(id, None);
-        Ok(Viewer { hub: Rc::clone(self), id, choice, seen: 0, beats: state.beats })
+        Ok(Viewer { hub: Rc::clone(self), id, choice, seen, beats: state.beats })
     }
 
     /// Shows the last look, with its number, to `read`. Takes a look if the last one is too old.
