@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::children::{self, Process, lock};
 use crate::directory::Directory;
 use crate::foreign::ALL;
-use crate::wait::PATIENCE;
+use crate::wait::PATIENCE_WITH_PROGRAMS as PATIENCE;
 
 /// The seconds after which a browser that hangs is killed: a failure, however slow the machine is.
-const LIFETIME: &str = "300";
+const LIFETIME: &str = "600";
 
 /// The time between two polls of a condition in the page.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -41,8 +41,9 @@ struct Shown {
 /// Opens a link in a browser of this width, takes the walk there, and returns what the page shows at the beginning and
 /// after each part.
 fn walk(width: u32, link: &str, parts: &[String]) -> Vec<Shown> {
+    let page = page().display();
     let mut browser = Browser::start(width, 900);
-    browser.open(&format!("file://{}#{link}&walk={}", page().display(), parts.join(",")));
+    browser.open(&format!("file://{page}#{link}&walk={}", parts.join(",")));
     let text = browser.wait("the walk has ended", "document.getElementById('dump')?.textContent ?? null");
     let text = text.as_str().expect("a text");
     let mut dump: Value = serde_json::from_str(text).expect("the dump is JSON");

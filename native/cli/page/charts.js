@@ -26,7 +26,7 @@ const charts = {
 
   build() {
     const list = element("charts").querySelector("div");
-    for (const [name, title] of [...this.all, ["turns", "Time of a turn"]]) {
+    for (const [name, title] of [...this.all, ["turns", "Turn time"]]) {
       const figure = make("figure", "", { id: `chart-${name}` });
       const caption = make("figcaption");
       caption.append(make("span", title), make("b"));
@@ -38,7 +38,7 @@ const charts = {
       list.append(figure);
     }
     const scale = make("div", "", { class: "scale", "aria-hidden": "true" });
-    for (const text of ["3 µs", "100 µs", "3 ms", "100 ms"]) scale.append(make("span", text));
+    for (const text of ["3 µs", "1 ms", "100 ms"]) scale.append(make("span", text));
     element("chart-turns").append(scale);
   },
 
@@ -96,7 +96,7 @@ const charts = {
     const counts = Array(BARS.length + 1).fill(0);
     for (const { bar, count } of this.turns) counts[bar] += count;
     const sum = counts.reduce((sum, count) => sum + count, 0);
-    if (sum === 0) return this.clear(svg, b, "Time of a turn");
+    if (sum === 0) return this.clear(svg, b, "Turn time");
     const last = this.turns.findLast(({ count }) => count > 0);
     b.textContent = words.span(last.micros * 1000);
     const top = Math.max(...counts);
@@ -109,7 +109,7 @@ const charts = {
     });
     const name = (i) => (i < BARS.length ? `below ${words.span(BARS[i] * 1000)}` : `from ${words.span(BARS.at(-1) * 1000)}`);
     const parts = counts.map((count, i) => [count, i]).filter(([count]) => count > 0);
-    svg.setAttribute("aria-label", `Time of a turn, of ${words.count(sum)} turns: ${parts.map(([count, i]) => `${words.count(count)} ${name(i)}`).join(", ")}`);
+    svg.setAttribute("aria-label", `Turn time, of ${words.count(sum)} turns: ${parts.map(([count, i]) => `${words.count(count)} ${name(i)}`).join(", ")}`);
   },
 
   clear(svg, b, title) {

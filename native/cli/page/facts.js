@@ -27,8 +27,8 @@ const facts = {
       ["Jobs", words.count(chosen.jobs)],
       ["Steps", words.count(chosen.steps)],
       ["Turns", words.count(chosen.waits)],
-      ["Look", chosen.of_one_moment ? "of one moment" : "task by task, since the loop is busy"],
     ];
+    if (!chosen.of_one_moment) rows.push(["Look", "task by task, since the loop is busy"]);
     const list = element("facts").querySelector("dl");
     if (list.children.length !== rows.length) {
       list.replaceChildren(...rows.map(([name]) => {

@@ -39,7 +39,7 @@ fn pictures() {
         while browser.evaluate("Number(document.body.dataset.look)").as_u64() < Some(LOOKS) {
             next_look(&mut browser);
         }
-        browser.resize(1280, 860);
+        browser.resize(1280, 1080);
         for scheme in ["dark", "light"] {
             prefer(&mut browser, scheme);
             next_look(&mut browser);
@@ -86,7 +86,7 @@ fn ask(address: SocketAddr, number: u64, is_over: &AtomicBool) {
         if is_over.load(Ordering::Relaxed) {
             return;
         }
-        let n = if number.is_multiple_of(6) { 27 + round % 3 } else { 5 + round % 17 };
+        let n = if number.is_multiple_of(6) { 21 + round % 3 } else { 3 + round % 15 };
         stream.write_all(format!("{n}\n").as_bytes()).expect("the server receives");
         replies.read_line(&mut String::new()).expect("a reply");
         // The pauses let tasks wait for different times, and the load rise and fall.
