@@ -130,7 +130,8 @@ fn names_are_shown_as_text() {
         "(async () => {{ live.close(); const chosen = structuredClone(live.chosen); \
          for (const task of chosen.tasks) task.name = task.waits_for = task.spawned_at = {bad:?}; \
          chosen.service = {bad:?}; chosen.deadlocks.flat().forEach((task) => task.name = {bad:?}); \
-         live.take({{look: 9e9, at_ms: 1e9, every_ms: 100, loops: [{{key: {key:?}, service: {bad:?}, tasks: 1, deadlocks: 0}}], \
+         live.take({{look: 9e9, at_ms: 1e9, every_ms: 100, \
+         loops: [{{key: {key:?}, service: {bad:?}, tasks: 1, deadlocks: 0}}], \
          failures: [{bad:?}], chosen}}); }})()"
     );
     browser.evaluate(&evil);

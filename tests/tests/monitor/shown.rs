@@ -1,4 +1,4 @@
-//! What the page shows, compared with the document that `sinbin ps --json` prints.
+//! The contents of the page, compared with the document that `sinbin ps --json` prints.
 
 use serde_json::{Value, json};
 use sinbin_tests::Browser;
@@ -10,7 +10,7 @@ const READ: &str = "(() => {
   const all = (selector, read) => Array.from(document.querySelectorAll(selector), read);
   const cells = (row) => Array.from(row.cells, (cell) => cell.textContent);
   return {
-    facts: Object.fromEntries(all('#facts dl > div', (fact) => [fact.firstChild.textContent, fact.lastChild.textContent])),
+    facts: Object.fromEntries(all('#facts dl > div', ({ children: [name, value] }) => [name.textContent, value.textContent])),
     counts: Object.fromEntries(all('.zoom', (zoom) => [zoom.dataset.bin, zoom.lastChild.textContent])),
     dots: all('.dot:not(.group)', (dot) => [dot.dataset.id, dot.closest('.bin').querySelector('.zoom').dataset.bin]),
     heaps: all('.dot.group', (dot) => [dot.dataset.bin, dot.dataset.name, dot.textContent]),
@@ -20,7 +20,8 @@ const READ: &str = "(() => {
     rows: all('#tasks tbody tr', (row) => [...cells(row), row.dataset.bin]),
     found: document.getElementById('found').textContent,
     unnamed: all('button, input, select', (control) => control)
-      .filter((control) => !(control.getAttribute('aria-label') || control.labels?.length || control.textContent.trim())).length,
+      .filter((control) => !control.getAttribute('aria-label') && !control.labels?.length && !control.textContent.trim())
+      .length,
     too_wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
   };
 })()";

@@ -85,7 +85,7 @@ fn is_gone(pid: u32) -> bool {
     matches!(loops_of(pid), Err(ObserveError::NoProcess(_) | ObserveError::NothingPublished(_)))
 }
 
-/// Answers the requests of a connection: one by HTTP/1.1, because a client that asks rarely should not hold a connection.
+/// Answers the requests of a connection: one by HTTP/1.1, so that a client that asks rarely holds no connection.
 async fn serve(args: &MonitorArgs, hub: &Rc<Hub>, conn: Conn<'_>) -> Result<(), Infallible> {
     let handle = conn.handle();
     let mut server = Server::new(handle).header_timeout(PATIENCE).write_timeout(Some(PATIENCE));

@@ -23,7 +23,7 @@ use super::tasks_page::{self, Query};
 
 type Answer = Response<Body>;
 
-/// What the requests of a connection are answered with.
+/// The service of a connection, with all that its answers need.
 pub(crate) struct Answering<'a, 'd> {
     pub(crate) args: &'a MonitorArgs,
     pub(crate) hub: &'a Rc<Hub>,

@@ -113,8 +113,8 @@ fn sort(text: &str) -> Result<Sort, String> {
     found.ok_or_else(|| format!("tasks are sorted by {}", SORTS.map(|(name, _)| name).join(", ")))
 }
 
-/// Returns the tasks of a look that are asked for, as JSON, with the number of the tasks that match and of the first one
-/// among them. A part that would be too large has fewer tasks.
+/// Returns the tasks of a look that are asked for, as JSON, with the number of the tasks that match and of the first one.
+/// A part that would be too large has fewer tasks.
 pub(crate) fn json(look: u64, snapshot: &Snapshot, query: &Query) -> serde_json::Result<String> {
     let state = &snapshot.state;
     let mut found: Vec<_> = snapshot.tasks.iter().filter(|task| query.is_wanted(task, state)).collect();
