@@ -75,7 +75,7 @@ playground:
 
 # Make the screenshots of the monitor's page again, in docs/src (needs chromium and pngquant)
 monitor-pictures:
-    cargo test --package sinbin-tests --test monitor -- --ignored --exact pictures::pictures
+    cargo test --workspace --test monitor -- --ignored --exact pictures::pictures
 
 # Build the book from the pages of docs/src, into target/book, with the playground (fetches mdbook)
 book: playground
