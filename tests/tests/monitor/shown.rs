@@ -88,9 +88,9 @@ pub(crate) fn agree(browser: &mut Browser, pid: &str) -> (Value, Value) {
     check(&page, &after);
     for (row, [before, after]) in rows_with(&page, &before, &after) {
         let shown = nanos(row[2].as_str().expect("a span"));
-        let bounds = [before, after].map(|task| task["since_ns"].as_u64().expect("a span"));
+        let bounds = [before, after].map(|task| task["since_ns"].as_f64().expect("a span"));
         // The page rounds down.
-        assert!(shown <= bounds[1] && shown as f64 >= bounds[0] as f64 * 0.5 - 1e6, "{row}: {bounds:?}");
+        assert!(shown <= bounds[1] && shown >= bounds[0] * 0.5 - 1e6, "{row}: {bounds:?}");
     }
     (page, after)
 }
@@ -107,7 +107,7 @@ fn rows_with<'a>(
 }
 
 /// Returns the nanoseconds of a span such as "1.2 s" or "3 min 4 s".
-fn nanos(span: &str) -> u64 {
+fn nanos(span: &str) -> f64 {
     let words: Vec<_> = span.split(' ').collect();
     let part = |pair: &[&str]| {
         let unit = match pair[1] {
@@ -119,7 +119,7 @@ fn nanos(span: &str) -> u64 {
         };
         pair[0].parse::<f64>().expect("a number") * unit
     };
-    words.chunks(2).map(part).sum::<f64>() as u64
+    words.chunks(2).map(part).sum()
 }
 
 /// Checks what the page shows of a loop whose tasks it shows one by one, without a filter.
