@@ -73,6 +73,10 @@ lines:
 playground:
     playground/build
 
+# Make the screenshots of the monitor's page again, in docs/src (needs chromium and pngquant)
+monitor-pictures:
+    cargo test --workspace --test monitor -- --ignored --exact pictures::pictures
+
 # Build the book from the pages of docs/src, into target/book, with the playground (fetches mdbook)
 book: playground
     .ci/book

@@ -1,5 +1,6 @@
-//! Two tasks that wait for each other, and a hundred that go on: `tangle [TASKS]`. Look at it from another terminal with
-//! `sinbin tree PID`, and end one of the two with `sinbin kill PID TASK`.
+//! Two tasks that wait for each other, and a hundred that go on: `tangle [TASKS [MILLISECONDS]]`, with the time between two
+//! steps of a task. Look at it from another terminal with `sinbin tree PID`, and end one of the two with
+//! `sinbin kill PID TASK`.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -22,14 +23,16 @@ async fn take_both(
     Ok(())
 }
 
-async fn tick(handle: Handle<'_>) -> Result<Infallible, WaitError> {
+async fn tick(handle: Handle<'_>, span: Duration) -> Result<Infallible, WaitError> {
     loop {
-        handle.sleep(Duration::from_millis(100)).await;
+        handle.sleep(span).await;
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tasks = std::env::args().nth(1).map_or(Ok(100), |tasks| tasks.parse())?;
+    let span = std::env::args().nth(2).map_or(Ok(100), |millis| millis.parse())?;
+    let span = Duration::from_millis(span);
     println!("look at it with: sinbin tree {}", std::process::id());
     Settings::default().observe(true).control(true).max_connections(tasks + 10).run(async |handle| {
         let left = Rc::new(Lock::named(handle, "left", ()));
@@ -38,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             handle.spawn(take_both(handle, first, second))?;
         }
         for _ in 0..tasks {
-            handle.spawn(tick(handle))?;
+            handle.spawn(tick(handle, span))?;
         }
         handle.sleep(Duration::from_millis(10)).await;
         println!("both wait");

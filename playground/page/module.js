@@ -29,13 +29,3 @@ function compile(bytes) {
     return WebAssembly.compile(bytes);
   }
 }
-
-const element = (id) => document.getElementById(id);
-
-// Creates an element with a text and attributes.
-function make(tag, text = "", attributes = {}) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}

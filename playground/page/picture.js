@@ -18,7 +18,7 @@ const picture = {
     for (const phase of document.querySelectorAll("[data-phase]")) {
       phase.classList.toggle("now", phase.dataset.phase === now);
     }
-    for (const [id, old] of before) this.move(this.items.get(id), old);
+    for (const [id, old] of before) glide(this.items.get(id), old);
     this.connect(frame);
     this.describe(frame.tasks.find((task) => task.id === this.focused));
   },
@@ -80,51 +80,8 @@ const picture = {
     if (task !== undefined) element("who").textContent = this.words(task);
   },
 
-  // Lets an item glide from its old position.
-  move(item, old) {
-    if (item === undefined || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-    const now = item.getBoundingClientRect();
-    const [x, y] = [old.left - now.left, old.top - now.top];
-    if (x === 0 && y === 0) return;
-    item.animate([{ transform: `translate(${x}px, ${y}px)` }, { transform: "none" }], { duration: 250, easing: "ease-in-out" });
-  },
-
   // Draws an arrow from each task to the one that it waits for.
   connect(frame) {
-    const svg = element("arrows");
-    for (const arrow of svg.querySelectorAll("path.wait")) arrow.remove();
-    for (const task of frame.tasks) {
-      const [from, to] = [this.items.get(task.id), this.items.get(task.waits_for)];
-      if (from === undefined || to === undefined) continue;
-      const arrow = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      arrow.setAttribute("class", "wait");
-      arrow.dataset.from = task.id;
-      arrow.dataset.to = task.waits_for;
-      arrow.setAttribute("d", this.path(place(from), place(to)));
-      svg.append(arrow);
-    }
-  },
-
-  // Returns a curve between the borders of two dots. Two opposite ones are on opposite sides.
-  path(from, to) {
-    const angle = Math.atan2(to.y - from.y, to.x - from.x);
-    const length = Math.hypot(to.x - from.x, to.y - from.y);
-    const aside = length < 100 ? 0.9 : 0.6;
-    const on = (dot, angle, far) => `${dot.x + Math.cos(angle) * far} ${dot.y + Math.sin(angle) * far}`;
-    const middle = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 };
-    const bent = on(middle, angle - Math.PI / 2, 12 + Math.min(length / 6, 30));
-    return `M${on(from, angle - aside, from.r)}Q${bent} ${on(to, angle + Math.PI + aside, to.r)}`;
+    arrows.draw(this.items, frame.tasks.map((task) => [task.id, task.waits_for]));
   },
 };
-
-// Returns the middle and the radius of an item's dot. An animation does not count.
-function place(item) {
-  const dot = item.firstChild;
-  const picture = element("picture");
-  let [x, y] = [dot.offsetWidth / 2, dot.offsetHeight / 2];
-  for (let at = dot; at !== null && at !== picture; at = at.offsetParent) {
-    x += at.offsetLeft;
-    y += at.offsetTop;
-  }
-  return { x, y, r: dot.offsetWidth / 2 + 3 };
-}

@@ -106,18 +106,18 @@ const player = {
     element("caption").setAttribute("aria-live", "off");
     let last = performance.now();
     let due = 1;
-    const tick = () => {
+    const tick = (now = performance.now()) => {
       const speed = Number(element("speed").value);
-      const now = performance.now();
       due += (Math.min(now - last, 250) * speed) / 1000;
       last = now;
       const steps = Math.floor(due);
       due -= steps;
       if (steps > 0) this.show(this.step + direction * steps, speed <= 5);
       if (this.step === (direction > 0 ? this.end : 0)) this.stop();
-      else this.ticking = setTimeout(tick, 16);
+      else this.ticking = setTimeout(() => tick(), 16);
     };
-    tick();
+    // The first step comes at once, however fast the page is.
+    tick(last);
   },
 
   stop() {

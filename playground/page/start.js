@@ -69,14 +69,7 @@ function dots() {
     player.stop();
     player.show(player.step, false);
   });
-  frame.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (by === undefined || of(event) === undefined) return;
-    event.preventDefault();
-    const all = Array.from(document.querySelectorAll(".dot"));
-    const at = all.indexOf(event.target);
-    all[(at + by + all.length) % all.length].focus();
-  });
+  frame.addEventListener("keydown", stepAmongDots);
 }
 
 async function start() {

@@ -7,7 +7,7 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi-host/exampl
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 
 /// The variable that requires the tools of every language if it is 1, as in `.ci/run`.
-const ALL: &str = "SINBIN_ALL_HOSTS";
+pub(crate) const ALL: &str = "SINBIN_ALL_HOSTS";
 
 /// A language other than Rust in which drivers are written, or an emulator of a board.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The common parts of the end-to-end tests: the real `sinbin` command as a child process ([`Running`], [`Server`]),
 //! clients that a test drives ([`Client`]), the [`dialogue`]s that every [`host`] must pass, thousands of concurrent
-//! clients (`load`), and measurements of a process ([`machine`]).
+//! clients (`load`), a page in a [`Browser`], and measurements of a process ([`machine`]).
 //!
 //! All waiting is for a condition, and for [`PATIENCE`] at most. No test depends on the speed of the machine. Errors
 //! are panics, because this package is only for tests.
@@ -12,6 +12,7 @@ mod blocked;
 mod book;
 mod chatter;
 mod children;
+mod chromium;
 mod client;
 mod command;
 pub mod dialogue;
@@ -33,6 +34,7 @@ mod wait;
 pub use blocked::with_signals_blocked;
 pub use chatter::Chatter;
 pub use children::end_on_signal;
+pub use chromium::{Browser, lacks_chromium};
 pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi, target_dir};
 pub use directory::Directory;

@@ -3,35 +3,16 @@
 
 #![cfg(unix)]
 
-use std::io::{Write, stderr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use sinbin_playground::{Dot, Frame, MAX_STEPS, Place, Run, Scenario, play};
+use sinbin_tests::{Browser, lacks_chromium};
 
 /// The root of the workspace.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-/// The variable that requires all tools if it is 1, as in `.ci/run`.
-const ALL: &str = "SINBIN_ALL_HOSTS";
-
-/// The seconds after which a browser that hangs is killed: a failure, however slow the machine is.
-const PATIENCE: &str = "300";
-
-/// Returns true if there is no browser, and says so.
-fn lacks_chromium() -> bool {
-    let mut version = Command::new("chromium");
-    let tried = version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let is_missing = !tried.is_ok_and(|status| status.success());
-    if is_missing {
-        let why = "chromium is missing, of the package chromium: .ci/tools installs it";
-        assert!(std::env::var_os(ALL).is_none_or(|all| all != "1"), "{why}");
-        writeln!(stderr(), "skipped: {why}; with {ALL}=1 that is a failure").ok();
-    }
-    is_missing
-}
 
 /// Builds the page, as `just playground` does, and returns its path.
 fn page() -> &'static PathBuf {
@@ -59,39 +40,17 @@ struct Shown {
 
 /// Opens a link in a browser of this width, takes the walk there, and returns what the page shows at the beginning and
 /// after each part.
-fn walk(name: &str, width: u32, link: &str, parts: &[String]) -> Vec<Shown> {
-    let profile = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{name}"));
-    let url = format!("file://{}#{link}&walk={}", page().display(), parts.join(","));
-    // The virtual time of the browser, which passes at once while the page has nothing to do.
-    let virtual_time = parts.iter().any(|part| part == "settle").then_some("--virtual-time-budget=60000");
-    let output = Command::new("timeout")
-        .args([
-            PATIENCE,
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-        ])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("--window-size={width},900"))
-        .args(virtual_time)
-        .args(["--dump-dom", &url])
-        .output()
-        .expect("the browser can be started");
-    std::fs::remove_dir_all(&profile).ok();
-    let html = String::from_utf8_lossy(&output.stdout);
-    let start = html.find("<pre id=\"dump\">").map(|at| at + "<pre id=\"dump\">".len());
-    let Some(text) = start.and_then(|start| Some(&html[start..start + html[start..].find("</pre>")?])) else {
-        let message = html.split("id=\"message\"").nth(1).unwrap_or(&html);
-        let message: String = message.chars().take(500).collect();
-        panic!("no dump: {}, {message}, {}", output.status, String::from_utf8_lossy(&output.stderr));
-    };
-    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-    let mut dump: Value = serde_json::from_str(&text).expect("the dump is JSON");
+fn walk(width: u32, link: &str, parts: &[String]) -> Vec<Shown> {
+    let page = page().display();
+    let mut browser = Browser::start(width, 900);
+    browser.open(&format!("file://{page}#{link}&walk={}", parts.join(",")));
+    let text = browser.wait("the walk has ended", "document.getElementById('dump')?.textContent ?? null");
+    let text = text.as_str().expect("a text");
+    let mut dump: Value = serde_json::from_str(text).expect("the dump is JSON");
     let Value::Array(shown) = dump["shown"].take() else { panic!("no steps: {text}") };
     assert_eq!(shown.len(), parts.len() + 1);
     assert_eq!(dump["address"], shown[parts.len()]["link"], "the address is the link to what is shown");
+    assert_eq!(browser.errors(), [""; 0]);
     let parts = ["the link".to_owned()].into_iter().chain(parts.iter().cloned());
     parts.zip(shown).map(|(part, page)| Shown { part, page }).collect()
 }
@@ -192,7 +151,7 @@ fn the_page_shows_what_the_trace_says_forwards_and_backwards() {
             parts.extend(strings(&["last", "back*4", "step*2", "first"]));
         }
     }
-    let shown = walk("trace", 1300, "", &parts);
+    let shown = walk(1300, "", &parts);
     let frames: Vec<_> = shown.iter().map(check).collect();
     // The pressed buttons have led to these steps.
     let steps: Vec<_> = frames[1..].iter().map(|frame| frame.step).collect();
@@ -221,7 +180,7 @@ fn a_run_plays_to_its_end_and_back_and_can_be_stopped() {
         "run",
         "settle",
     ]);
-    let shown = walk("run", 1300, "scenario=fib-in-task", &parts);
+    let shown = walk(1300, "scenario=fib-in-task", &parts);
     let steps: Vec<_> = shown.iter().map(|shown| check(shown).step).collect();
     let end = steps[3];
     assert!(end > 100);
@@ -244,7 +203,7 @@ fn tasks_are_reached_by_the_keyboard_and_keep_the_focus_when_they_move() {
         "to:3",
     ];
     let parts: Vec<_> = strings(&keys).into_iter().chain(strings(&["to:8", "last"])).collect();
-    let shown = walk("keyboard", 1300, "scenario=countdown&step=1", &parts);
+    let shown = walk(1300, "scenario=countdown&step=1", &parts);
     shown.iter().for_each(|shown| drop(check(shown)));
     let focused: Vec<_> = shown.iter().map(|shown| shown.page["focused"].as_str().unwrap_or("-")).collect();
     // The queue has the tasks 1.1, 2.1 and 3.1; the task 0.1 waits. The last step has no task.
@@ -280,7 +239,7 @@ fn actions_by_hand_are_part_of_the_run_and_of_its_link() {
         "forget",
     ]);
     let link = "scenario=echo&seed=5&step=8";
-    let shown = walk("hand", 1300, link, &parts);
+    let shown = walk(1300, link, &parts);
     let frames: Vec<_> = shown.iter().map(check).collect();
     let actions =
         |at: usize| Run::parse(shown[at].page["link"].as_str().expect("a link")).expect("valid").actions;
@@ -296,7 +255,7 @@ fn actions_by_hand_are_part_of_the_run_and_of_its_link() {
     assert_eq!(written(21), "");
 
     let opened = shown[12].page["link"].as_str().expect("a link");
-    let again = walk("again", 390, opened, &[]);
+    let again = walk(390, opened, &[]);
     assert_eq!(again[0].page["link"].as_str(), Some(opened));
     assert_eq!(check(&again[0]), frames[12]);
 }
@@ -319,7 +278,7 @@ fn links_that_cannot_be_shown_are_explained() {
         &"y".repeat(20_000),
     ];
     let parts: Vec<_> = links.iter().map(|link| format!("open:{}", encoded(link))).collect();
-    let shown = walk("limits", 1300, "step=20001", &parts);
+    let shown = walk(1300, "step=20001", &parts);
     let mut link = json!(Run::default().to_string());
     for (i, shown) in shown.iter().enumerate() {
         let frame = check(shown);
@@ -336,7 +295,7 @@ fn links_that_cannot_be_shown_are_explained() {
     }
 
     let add = vec!["add".to_owned(); 70];
-    let full = walk("crowd", 390, "scenario=fib-slices&step=100", &add);
+    let full = walk(390, "scenario=fib-slices&step=100", &add);
     let last = full.last().expect("a step");
     assert_eq!(check(last).clients.len(), 64);
     assert_eq!(last.page["message"], json!("The link is not valid: a run has at most 64 clients."));

@@ -195,7 +195,7 @@ impl<'m> GuestWords<'m> {
         let found = row_of::<TASK_WORDS>(self.rows(TASKS), index);
         let found = found.map_or(Ok(None), |row| view(index, &row, &self));
         fence(Ordering::Acquire);
-        (marks % 2 == 0 && self.word(MARKS) == marks).then_some(found)
+        (marks.is_multiple_of(2) && self.word(MARKS) == marks).then_some(found)
     }
 }
 

@@ -169,7 +169,7 @@ fn run_program(factory: GuestFactory, args: &RunArgs) -> Result<ExitCode, Box<dy
             "--tls-cert requires a guest that serves clients; this guest is a program, which works by itself",
         );
     }
-    let server = GuestServer::new(factory, &settings(args));
+    let server = GuestServer::new(factory, &settings(args)?);
     let mut server = server.map_err(|error| with_memory(error.into(), args.max_memory))?;
     stop_on_signal(server.stopper())?;
     record(&mut server, args)?;

@@ -128,7 +128,7 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show loops and their tasks live in the terminal.
     Top(TopArgs),
-    /// Serve what is seen of loops over HTTP: /metrics, /healthz, /readyz and /snapshot.json.
+    /// Serve what is seen of loops over HTTP: a live page at /, and /metrics, /healthz, /readyz and /snapshot.json.
     Monitor(MonitorArgs),
     /// Log a warning whenever a task keeps the loop of a process for too long.
     Watch(WatchArgs),
@@ -233,7 +233,7 @@ pub(crate) struct ObservingArgs {
     /// server.
     #[arg(long, value_name = "SPAN", conflicts_with = "no_observe", value_parser = span)]
     pub(crate) stall_after: Option<Span>,
-    /// Serve /metrics, /healthz and /readyz on this address: starts a `sinbin monitor` beside the server.
+    /// Serve /metrics, /healthz, /readyz and a live page on this address: starts a `sinbin monitor` beside the server.
     #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_observe", value_parser = address)]
     pub(crate) metrics: Option<SocketAddr>,
     /// Let processes of the same user cancel tasks: `sinbin kill`.

@@ -144,6 +144,12 @@ pub(crate) struct MonitorArgs {
     /// Answer requests that name this host so; may be repeated. Its addresses and localhost are always answered.
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
+    /// Time between two looks for the page, at least 100ms. One look serves all viewers, and without a viewer none is taken.
+    #[arg(long, default_value = "500ms", value_name = "SPAN", value_parser = span)]
+    pub(crate) every: Span,
+    /// Maximum number of pages that are shown at a time.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) max_viewers: usize,
     /// End when the processes have ended.
     #[arg(long, requires = "pids")]
     pub(crate) until_gone: bool,

@@ -97,7 +97,7 @@ impl From<&WaitName> for SynchronizerJson {
 }
 
 #[derive(Serialize)]
-struct GuestSourceJson {
+pub(crate) struct GuestSourceJson {
     index: usize,
     #[serde(flatten)]
     source: SourceJson,
@@ -105,7 +105,7 @@ struct GuestSourceJson {
 }
 
 impl GuestSourceJson {
-    fn new(source: &GuestSource) -> Self {
+    pub(crate) fn new(source: &GuestSource) -> Self {
         Self {
             index: source.index,
             source: source.source.into(),
@@ -126,7 +126,8 @@ impl From<Source> for SourceJson {
     }
 }
 
-fn nanos(span: std::time::Duration) -> u64 {
+/// Returns a span in nanoseconds.
+pub(crate) fn nanos(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
