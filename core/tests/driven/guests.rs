@@ -198,12 +198,12 @@ fn a_task_learns_that_the_service_is_to_stop() {
 #[test]
 fn a_task_is_woken_between_two_turns() {
     let woken = Cell::new(false);
+    let mut is_first = true;
     let run_context = RunContext::new(&NoWakers);
     let handle = Handle::new(&run_context);
     let pool = pin!(Pool::growing(1));
     let service = AsyncService::new(handle, Pin::as_ref(&pool), |_| async {});
     let mut driven = Driven::new(service, &Limits::new(2, 1, 256), Compute::Here { slice: 10 });
-    let mut is_first = true;
     let waits_once = poll_fn(|context| {
         let _kept = context.waker().clone();
         if mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }

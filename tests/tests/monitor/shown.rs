@@ -148,7 +148,8 @@ pub(crate) fn check(page: &Value, state: &Value) {
     let sorted = |list: &mut Vec<Value>| list.sort_by_key(Value::to_string);
     let mut dots = page["dots"].as_array().expect("dots").clone();
     let mut expected: Vec<_> = all.iter().map(|task| json!([task["id"], task["bin"]])).collect();
-    (sorted(&mut dots), sorted(&mut expected));
+    sorted(&mut dots);
+    sorted(&mut expected);
     assert_eq!(dots, expected, "a dot for each task, in its bin");
 
     let mut rows = page["rows"].as_array().expect("rows").clone();
@@ -171,7 +172,8 @@ pub(crate) fn check(page: &Value, state: &Value) {
         ])
     };
     let mut expected: Vec<_> = all.iter().map(row).collect();
-    (sorted(&mut rows), sorted(&mut expected));
+    sorted(&mut rows);
+    sorted(&mut expected);
     assert_eq!(rows, expected, "a row for each task");
     assert_eq!(page["found"], format!("{0} of {0} tasks", written(all.len() as u64)));
 
@@ -181,14 +183,16 @@ pub(crate) fn check(page: &Value, state: &Value) {
     };
     let mut arrows = page["arrows"].as_array().expect("arrows").clone();
     let mut expected: Vec<_> = all.iter().filter_map(arrow).collect();
-    (sorted(&mut arrows), sorted(&mut expected));
+    sorted(&mut arrows);
+    sorted(&mut expected);
     assert_eq!(arrows, expected, "an arrow for each task that waits for another one");
 
     let circles = state["deadlocks"].as_array().expect("deadlocks");
     let mut stuck: Vec<_> =
         circles.iter().flat_map(|circle| circle.as_array().expect("ids").clone()).collect();
     let mut shown = page["stuck"].as_array().expect("ids").clone();
-    (sorted(&mut stuck), sorted(&mut shown));
+    sorted(&mut stuck);
+    sorted(&mut shown);
     assert_eq!(shown, stuck);
     assert_eq!(page["deadlocks"].as_array().map(Vec::len), Some(circles.len()));
     for (line, circle) in page["deadlocks"].as_array().into_iter().flatten().zip(circles) {

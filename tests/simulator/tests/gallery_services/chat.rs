@@ -62,6 +62,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The number of clients that talk to each other.
 const CLIENTS: usize = 4;
 
+const NUMBERS: [usize; CLIENTS] = [0, 1, 2, 3];
+
 /// The number of lines of each client: some more than wait for a client that does not read.
 const LINES: usize = 50;
 
@@ -112,7 +114,7 @@ fn talk(seed: u64) -> usize {
     let mut said = [0; CLIENTS];
     let mut unsent: Vec<Vec<u8>> = vec![Vec::new(); CLIENTS];
     while said.iter().any(|said| *said < LINES) || unsent.iter().any(|unsent| !unsent.is_empty()) {
-        let number = rng.below(CLIENTS as u32) as usize;
+        let number = *rng.pick(&NUMBERS);
         if unsent[number].is_empty() && said[number] < LINES {
             unsent[number] = format!("line {}\n", said[number]).into_bytes();
             said[number] += 1;
@@ -121,7 +123,7 @@ fn talk(seed: u64) -> usize {
         unsent[number].drain(..sent);
         // Clients read now and then.
         if rng.below(4) == 0 {
-            let (id, heard) = &mut clients[rng.below(CLIENTS as u32) as usize];
+            let (id, heard) = &mut clients[*rng.pick(&NUMBERS)];
             heard.extend(sim.take(*id));
         }
         if rng.below(8) == 0 {

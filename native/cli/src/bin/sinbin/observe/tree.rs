@@ -144,7 +144,7 @@ impl<'a> Forest<'a> {
 fn text(snapshot: &Snapshot, all: bool) -> String {
     let state = &snapshot.state;
     if state.is_guest && snapshot.tasks.is_empty() {
-        return tasks::list(snapshot);
+        return tasks::list(snapshot, None);
     }
     let forest = Forest::new(snapshot);
     let whose = if state.is_guest { "a guest, " } else { "" };
