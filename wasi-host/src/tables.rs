@@ -64,7 +64,9 @@ pub(crate) fn publish(
 ) -> Result<(GuestMemory, Option<Mapped>), Unpublished> {
     let list = exported(&mut store, exports).map_err(Unpublished::Fatal)?;
     let pages = list.as_ref().map_or(&[][..], |list| list.as_le_slice(store.as_context()));
-    let is_whole = pages.as_ptr().addr().is_multiple_of(PAGE) && pages.len().is_multiple_of(PAGE);
+    // A system with larger pages can't replace these alone.
+    let page = rustix::param::page_size().max(PAGE);
+    let is_whole = pages.as_ptr().addr().is_multiple_of(page) && pages.len().is_multiple_of(page);
     // A guest that does not follow the rules has no tables to look at.
     let pages = if is_whole { pages } else { &[] };
     let (address, len) = (pages.as_ptr().addr(), pages.len());

@@ -1,5 +1,8 @@
 //! The text of a panic, which the host reads from the memory of the instance after the trap.
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only an instance has such a text"))]
+#![cfg_attr(
+    not(all(target_arch = "wasm32", feature = "panic-text")),
+    allow(dead_code, unused_imports, reason = "only an instance with the feature has such a text")
+)]
 
 use core::fmt::{self, Write};
 use core::panic::Location;
@@ -16,7 +19,7 @@ pub struct Text {
 }
 
 /// The text of the panic of this instance, which the core module exports by this name. Without a panic, it is empty.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "panic-text"))]
 #[allow(non_upper_case_globals, unsafe_code)]
 #[unsafe(no_mangle)]
 pub static sinbin_panic: Text = Text::new();
@@ -58,12 +61,15 @@ impl Write for Writer<'_> {
 #[cfg(all(target_arch = "wasm32", not(feature = "std")))]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    #[cfg(feature = "panic-text")]
     sinbin_panic.store(info.location(), &info.message());
+    #[cfg(not(feature = "panic-text"))]
+    let _ = info;
     core::arch::wasm32::unreachable()
 }
 
 /// Installs the hook that stores the text of a panic. Another hook of the guest would replace it.
-#[cfg(all(target_arch = "wasm32", feature = "std"))]
+#[cfg(all(target_arch = "wasm32", feature = "std", feature = "panic-text"))]
 pub(crate) fn install() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -74,8 +80,8 @@ pub(crate) fn install() {
     });
 }
 
-/// Does nothing: the panic handler stores the text.
-#[cfg(not(all(target_arch = "wasm32", feature = "std")))]
+/// Does nothing: the panic handler stores the text, or no text is wanted.
+#[cfg(not(all(target_arch = "wasm32", feature = "std", feature = "panic-text")))]
 pub(crate) const fn install() {}
 
 #[cfg(test)]

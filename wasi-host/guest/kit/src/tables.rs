@@ -298,33 +298,28 @@ impl<T> Slots<T> for Table<T> {
 /// generated would free the tables after the call of `tables`.
 #[cfg(target_arch = "wasm32")]
 mod export {
-    use core::cell::Cell;
+    use core::cell::RefCell;
 
     use super::Area;
+    use crate::sole::Sole;
 
-    /// A value of an instance.
-    struct Sole<T>(Cell<T>);
-
-    // SAFETY: there is one thread (see `cell`).
-    unsafe impl<T> Sync for Sole<T> {}
-
-    static IS_PUBLISHED: Sole<bool> = Sole(Cell::new(false));
+    static IS_PUBLISHED: Sole<bool> = Sole(RefCell::new(false));
     /// The address and the length of the tables.
-    static LIST: Sole<[usize; 2]> = Sole(Cell::new([0; 2]));
+    static LIST: Sole<[usize; 2]> = Sole(RefCell::new([0; 2]));
 
     pub(super) fn is_published() -> bool {
-        IS_PUBLISHED.0.get()
+        *IS_PUBLISHED.0.borrow()
     }
 
     pub(super) fn set(area: &Area) {
         if area.size > 0 {
-            LIST.0.set([area.words.as_ptr().expose_provenance(), area.size as usize]);
+            LIST.0.replace([area.words.as_ptr().expose_provenance(), area.size as usize]);
         }
     }
 
     #[unsafe(export_name = "sinbin:service/inspect@0.1.0#publish")]
     extern "C" fn publish() {
-        IS_PUBLISHED.0.set(true);
+        IS_PUBLISHED.0.replace(true);
     }
 
     #[unsafe(export_name = "sinbin:service/inspect@0.1.0#tables")]
