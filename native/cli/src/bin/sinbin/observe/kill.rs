@@ -18,6 +18,9 @@ pub(crate) fn run(args: &KillArgs) -> Result<ExitCode, Box<dyn Error>> {
     let limit = args.timeout.0.map(|span| Instant::now() + span);
     let is_late = || limit.is_some_and(|limit| Instant::now() >= limit);
     let (observed, snapshot) = find(args)?;
+    if snapshot.state.is_guest {
+        return Err("the loop drives a guest, whose tasks are its own: its host cannot cancel them".into());
+    }
     let Some(task) = snapshot.tasks.iter().find(|task| args.task.is(task.view.id)) else {
         return Err(missing(&snapshot, args.task).into());
     };
@@ -80,9 +83,6 @@ fn find(args: &KillArgs) -> Result<(Observed, Snapshot), Box<dyn Error>> {
 }
 
 fn missing(snapshot: &Snapshot, number: TaskNumber) -> String {
-    if snapshot.state.is_guest {
-        return "the loop drives a guest, whose tasks it does not know: none can be cancelled".to_owned();
-    }
     let other = snapshot.tasks.iter().find(|task| task.view.id.index() == number.index);
     match other {
         Some(other) => {
