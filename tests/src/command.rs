@@ -72,8 +72,10 @@ fn command(binary: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Builds a command of the workspace. Without an example, cargo would leave out the features of dev-dependencies, and
+/// build most of the command's dependencies a second time, wasmtime's compiler among them.
 fn build(name: &str) -> PathBuf {
-    match cargo().bin(name).run() {
+    match cargo().bin(name).args(["--example", "smallest_host"]).run() {
         Ok(built) => built.path().to_owned(),
         Err(error) => panic!("the command `{name}` cannot be built: {error}"),
     }

@@ -68,7 +68,7 @@ fn ten_thousand_tasks_are_heaps_and_parts() {
     // The monitor filters.
     browser.evaluate("document.getElementById('all').click()");
     browser.evaluate("document.getElementById('filter').focus()");
-    browser.enter("left");
+    browser.enter("no such text");
     browser.wait("no task", "document.getElementById('found').textContent.startsWith('0 of')");
     browser.evaluate("document.getElementById('filter').value = ''");
     browser.enter("take_BOTH");
