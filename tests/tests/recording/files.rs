@@ -29,7 +29,6 @@ fn a_server_that_is_none_leaves_no_file() {
 #[test]
 fn what_cannot_be_recorded_is_a_wrong_argument() {
     let recording = path("wrong");
-    let portable = guest("fib-portable.wasm");
     let file = ["--record", text(&recording)];
     for (command, what) in [
         (
@@ -40,7 +39,6 @@ fn what_cannot_be_recorded_is_a_wrong_argument() {
             sinbin(&[&["serve", "echo", "--max-buffered", "4096"], &file[..]].concat()),
             "--max-buffered of at most 4095MiB",
         ),
-        (sinbin_wasi(&[&["run", text(&portable)], &file[..]].concat()), "this guest is a WASI command"),
     ] {
         let ended = Running::start(command).wait();
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
