@@ -3,6 +3,7 @@
 //! | for | use |
 //! | --- | --- |
 //! | a value that one task has at a time | [`Lock`] |
+//! | the same, for functions that call each other and each take the value | [`ReentrantLock`] |
 //! | several such values, without deadlocks | [`order`] |
 //! | a value that many tasks read, and one changes at a time | [`RwLock`] |
 //! | waiting until a value satisfies a condition | [`Condition`] |
@@ -89,8 +90,10 @@ mod event;
 mod lock;
 mod oneshot;
 pub mod order;
+mod ownership;
 pub(crate) mod permits;
 mod queue;
+mod reentrant_lock;
 mod rw_lock;
 mod semaphore;
 mod watch;
@@ -103,6 +106,7 @@ pub use condition::Condition;
 pub use event::Event;
 pub use lock::{Guard, Lock};
 pub use oneshot::{Oneshot, OneshotSender};
+pub use reentrant_lock::{ReentrantGuard, ReentrantLock};
 pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
 pub use watch::{Watch, WatchReceiver};

@@ -1,13 +1,11 @@
 //! Mutual exclusion.
 
-use core::cell::{Cell, RefCell, RefMut};
+use core::cell::{RefCell, RefMut};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use crate::exec::label::WaitKind;
 use crate::kernel::id::TaskId;
-use crate::kernel::step::ExpectedWaker;
-use crate::sync::queue::{Abandoned, Queue};
+use crate::sync::ownership::Ownership;
 use crate::task::error::WaitError;
 use crate::task::handle::{Handle, begin};
 
@@ -15,7 +13,8 @@ use crate::task::handle::{Handle, begin};
 ///
 /// Two tasks that take two locks in opposite orders may wait for each other forever. The kernel then reports
 /// [`Stalled`](crate::Rest::Stalled), and lists which task waits for which. An [order](crate::sync::order) turns the
-/// deadlock into an error.
+/// deadlock into an error. A task that asks for a value that it has waits for itself, unless the lock is a
+/// [`ReentrantLock`](crate::sync::ReentrantLock).
 ///
 /// ```
 /// # use sinbin_core::sync::Lock;
@@ -29,9 +28,7 @@ use crate::task::handle::{Handle, begin};
 /// }
 /// ```
 pub struct Lock<'d, T> {
-    handle: Handle<'d>,
-    holder: Cell<Option<TaskId>>,
-    queue: Queue,
+    ownership: Ownership<'d>,
     value: RefCell<T>,
 }
 
@@ -51,13 +48,13 @@ impl<'d, T> Lock<'d, T> {
     /// Creates a lock as [`new`](Self::new) does, with a name for reports.
     #[must_use]
     pub const fn named(handle: Handle<'d>, name: &'static str, value: T) -> Self {
-        Self { handle, holder: Cell::new(None), queue: Queue::named(name), value: RefCell::new(value) }
+        Self { ownership: Ownership::named(handle, name), value: RefCell::new(value) }
     }
 
     /// Returns the name of the lock; empty if it has none.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        self.queue.name()
+        self.ownership.name()
     }
 
     /// Waits for the value. Meanwhile, the list of tasks shows which task this one waits for: the holder of the value
@@ -67,19 +64,11 @@ impl<'d, T> Lock<'d, T> {
     ///
     /// Returns a [`WaitError`] if the task must not wait.
     pub async fn lock(&self) -> Result<Guard<'_, 'd, T>, WaitError> {
-        begin(self.handle).await?;
+        begin(self.ownership.handle).await?;
         if let Some(guard) = self.try_lock()? {
             return Ok(guard);
         }
-        // The task ahead in the queue, rather than the holder, remains correct when the lock changes hands.
-        let by = |ahead: Option<TaskId>| {
-            ahead.or(self.holder.get()).map_or(ExpectedWaker::Anyone, ExpectedWaker::Task)
-        };
-        self.queue.wait(self.handle, WaitKind::Lock, 1, by, |left| self.left(left)).await?;
-        if let Ok(task) = self.handle.current() {
-            // The future may have been moved to another task since it was granted its turn.
-            self.holder.set(Some(task));
-        }
+        self.ownership.wait(|| self.ownership.pass_on()).await?;
         Ok(Guard { lock: self, value: self.value.borrow_mut() })
     }
 
@@ -89,50 +78,27 @@ impl<'d, T> Lock<'d, T> {
     ///
     /// Fails with [`WaitError::Elsewhere`] outside a task of its loop.
     pub fn try_lock(&self) -> Result<Option<Guard<'_, 'd, T>>, WaitError> {
-        let task = self.handle.current()?;
-        if self.holder.get().is_some() {
-            return Ok(None);
-        }
-        self.holder.set(Some(task));
-        Ok(Some(Guard { lock: self, value: self.value.borrow_mut() }))
+        let task = self.ownership.handle.current()?;
+        let guard = || Guard { lock: self, value: self.value.borrow_mut() };
+        Ok(self.ownership.try_take(task).then(guard))
     }
 
     /// Returns the task that took the value and has it now.
     #[must_use]
     pub fn holder(&self) -> Option<TaskId> {
-        self.holder.get()
+        self.ownership.holder()
     }
 
     /// Returns the value, which no task can have any more.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
-
-    fn release(&self) {
-        let next = self.queue.grant();
-        self.holder.set(next);
-        if let Some(next) = next {
-            self.handle.wake(next);
-        }
-    }
-
-    /// Handles the end of a wait whose future was dropped or refused.
-    fn left(&self, left: Abandoned) {
-        match left {
-            Abandoned::Granted => self.release(),
-            // The task behind waited for the one that left. It is woken, and determines anew which task it waits for.
-            Abandoned::Waiting(Some(behind)) => {
-                self.handle.wake(behind);
-            }
-            Abandoned::Waiting(None) => {}
-        }
-    }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Lock<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lock = f.debug_struct("Lock");
-        lock.field("name", &self.name()).field("holder", &self.holder.get());
+        lock.field("name", &self.name()).field("holder", &self.holder());
         if let Ok(value) = self.value.try_borrow() {
             lock.field("value", &*value);
         }
@@ -171,6 +137,6 @@ impl<T: fmt::Debug> fmt::Debug for Guard<'_, '_, T> {
 impl<T> Drop for Guard<'_, '_, T> {
     fn drop(&mut self) {
         // The next holder runs later: the borrow has ended by then.
-        self.lock.release();
+        self.lock.ownership.pass_on();
     }
 }

@@ -20,6 +20,7 @@ mod oracle;
 mod order;
 mod printing;
 mod programs;
+mod reentrant_lock;
 mod rw_lock;
 mod semaphore;
 mod watch;

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use sinbin_core::Rest;
 use sinbin_core::sync::{
-    Barrier, Broadcast, Channel, Condition, Event, Lock, Oneshot, RwLock, Semaphore, Watch,
+    Barrier, Broadcast, Channel, Condition, Event, Lock, Oneshot, ReentrantLock, RwLock, Semaphore, Watch,
 };
 use sinbin_core::task::{Handle, NoWakers, RunContext, WaitKind, join, select};
 
@@ -14,6 +14,7 @@ fn the_name_of_what_a_task_waits_for_is_known() {
     let run_context = RunContext::new(&NoWakers);
     let handle = Handle::new(&run_context);
     let lock = &Lock::named(handle, "lock", 0);
+    let account = &ReentrantLock::named(handle, "account", 0);
     let table = &RwLock::named(handle, "table", 0);
     let slots = &Semaphore::named(handle, "slots", 1);
     let jobs = &Channel::<u8, 1>::named(handle, "jobs");
@@ -27,6 +28,7 @@ fn the_name_of_what_a_task_waits_for_is_known() {
     let nameless = &Event::new(handle);
     let names = [
         lock.name(),
+        account.name(),
         table.name(),
         slots.name(),
         jobs.name(),
@@ -41,12 +43,14 @@ fn the_name_of_what_a_task_waits_for_is_known() {
     ];
     let mut world = World::new(handle);
     world.spawn(async {
-        let _all = (lock.lock().await, table.write().await, full.send(1).await, slots.acquire(1).await);
+        let _locks = (lock.lock().await, account.lock().await, table.write().await);
+        let _others = (full.send(1).await, slots.acquire(1).await);
         nameless.wait().await.ok();
     });
     world.turn();
     let waiting = [
         world.spawn(async { lock.lock().await.ok() }).task(),
+        world.spawn(async { account.lock().await.ok() }).task(),
         world.spawn(async { table.read().await.ok() }).task(),
         world.spawn(async { slots.acquire(1).await.ok() }).task(),
         world.spawn(async { jobs.recv().await.ok() }).task(),
@@ -68,6 +72,7 @@ fn the_name_of_what_a_task_waits_for_is_known() {
     assert_eq!(world.run(), Rest::Stalled);
     let words = [
         "lock \"lock\"",
+        "lock \"account\"",
         "read access to \"table\"",
         "permits of semaphore \"slots\"",
         "a value from channel \"jobs\"",
