@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::server::Who;
 use crate::switchers::Switcher;
 
-/// Compares sinbin with a bare epoll loop, mio, tokio and smol, and its services with redis-server and nginx.
+/// Compares sinbin with a bare epoll loop, mio, tokio and smol, its services with redis-server
+/// and nginx, and its crawler with wget2 and aiohttp.
 #[derive(Parser)]
 #[command(name = "compare", args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
@@ -101,6 +102,8 @@ pub(crate) enum Measurement {
     Switch,
     /// Services such as a store, a web server and a forwarder, beside tokio, redis-server and nginx
     Services,
+    /// A crawl of a documentation site, beside tokio with reqwest, wget2 and aiohttp
+    Crawl,
 }
 
 /// The role of a process that the binary has started.

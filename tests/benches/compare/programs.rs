@@ -2,8 +2,9 @@
 
 use std::env;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use escargot::CargoBuild;
 
@@ -46,9 +47,14 @@ impl Programs {
             Who::Sinbin | Who::SinbinAsync | Who::SinbinSlices | Who::Recorded => Ok(self.sinbin.clone()),
             Who::Driven | Who::Portable => Ok(self.sandbox.command.clone()),
             Who::Bare | Who::Mio | Who::Tokio | Who::Smol => env::current_exe(),
-            Who::Redis | Who::Nginx => Err(no_fib(who)),
+            Who::Redis | Who::Nginx | Who::Wget | Who::Aiohttp => Err(no_fib(who)),
         }
     }
+}
+
+/// Returns the error for a program that is no crawler.
+pub(crate) fn no_crawler(who: Who) -> io::Error {
+    io::Error::other(format!("{} is no crawler", who.name()))
 }
 
 /// Returns the error for a server that knows other protocols only.
@@ -103,7 +109,12 @@ impl Sandbox {
 /// Returns the path of the guest of a service.
 pub(crate) fn guest(who: Who, service: Service) -> PathBuf {
     let suffix = if who == Who::Portable { "-portable" } else { "" };
-    Path::new(WORKSPACE).join(format!("target/wasi/{}{suffix}.wasm", service.name()))
+    wasm(&format!("{}{suffix}", service.name()))
+}
+
+/// Returns the path of a guest by its name.
+pub(crate) fn wasm(name: &str) -> PathBuf {
+    Path::new(WORKSPACE).join(format!("target/wasi/{name}.wasm"))
 }
 
 /// Returns the path of recordings.
@@ -114,6 +125,21 @@ pub(crate) fn recording() -> PathBuf {
 /// Returns the directory for compiled guests, which is separate from the user's cache.
 pub(crate) fn cache() -> PathBuf {
     Path::new(SCRATCH).join("guests")
+}
+
+/// Returns those of these programs of others that are not installed.
+pub(crate) fn missing(programs: &[&str]) -> Vec<String> {
+    let is_missing = |program: &&&str| {
+        let started =
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        started.is_err()
+    };
+    programs.iter().filter(is_missing).map(|program| (*program).to_owned()).collect()
+}
+
+/// Returns an address that was free a moment ago, for a server that cannot choose a port itself.
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 fn package(name: &str) -> CargoBuild {

@@ -39,10 +39,12 @@ pub(crate) enum Who {
     Smol,
     Redis,
     Nginx,
+    Wget,
+    Aiohttp,
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Sinbin,
         Self::SinbinAsync,
         Self::SinbinSlices,
@@ -55,6 +57,8 @@ impl Who {
         Self::Smol,
         Self::Redis,
         Self::Nginx,
+        Self::Wget,
+        Self::Aiohttp,
     ];
 
     /// Returns the heading of the server's column.
@@ -72,11 +76,14 @@ impl Who {
             Self::Smol => "smol",
             Self::Redis => "redis-server",
             Self::Nginx => "nginx",
+            Self::Wget => "wget2",
+            Self::Aiohttp => "aiohttp",
         }
     }
 
     pub(crate) fn is_sinbin(self) -> bool {
-        !matches!(self, Self::Bare | Self::Mio | Self::Tokio | Self::Smol | Self::Redis | Self::Nginx)
+        let is_peer = matches!(self, Self::Bare | Self::Mio | Self::Tokio | Self::Smol);
+        !is_peer && !matches!(self, Self::Redis | Self::Nginx | Self::Wget | Self::Aiohttp)
     }
 }
 
@@ -192,7 +199,7 @@ fn command(setup: &Setup, programs: &Programs) -> io::Result<Command> {
             let name = setup.who.to_possible_value().expect("every variant has a name");
             command.args(["serve-peer", name.get_name()]);
         }
-        Who::Redis | Who::Nginx => return Err(programs::no_fib(setup.who)),
+        Who::Redis | Who::Nginx | Who::Wget | Who::Aiohttp => return Err(programs::no_fib(setup.who)),
     }
     Ok(command)
 }

@@ -2,7 +2,7 @@
 //!
 //! `tokio` has programs of the gallery (`native/examples`), written as a user of tokio would. What does not wait is the
 //! same file in both, so that they differ in their waits only. `sinbin` has those that are no examples. Each
-//! prints `listening on ADDRESS`, and serves until Ctrl-C.
+//! server prints `listening on ADDRESS`, and serves until Ctrl-C.
 
 extern crate alloc;
 

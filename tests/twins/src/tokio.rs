@@ -2,6 +2,7 @@
 
 mod accept;
 mod chat;
+mod crawler;
 mod forwarder;
 mod hello;
 mod publish;
@@ -22,6 +23,7 @@ pub(crate) fn run(program: &str, arguments: &[String]) -> Result<(), MainError> 
     LocalSet::new().block_on(&runtime, async {
         match program {
             "chat" => chat::main(arguments).await,
+            "crawler" => crawler::main(arguments).await,
             "forwarder" => forwarder::main(arguments).await,
             "hello" => hello::main(arguments).await,
             "publish" => publish::main(arguments).await,

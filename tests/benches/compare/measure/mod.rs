@@ -3,6 +3,7 @@
 mod beside;
 mod counter;
 mod cpu;
+mod crawl;
 mod instructions;
 mod loris;
 mod memory;
@@ -64,6 +65,7 @@ impl Measurement {
             Self::Instructions => instructions::run(bench),
             Self::Switch => switch::run(bench),
             Self::Services => services::run(bench),
+            Self::Crawl => crawl::run(bench),
         }
     }
 }
@@ -94,17 +96,18 @@ struct Bench {
 impl Bench {
     fn prepare(plan: Plan) -> io::Result<Self> {
         let mut planned = Measurement::value_variants().iter().filter(|&&name| plan.wants(name));
-        let others = [Measurement::Switch, Measurement::Services];
+        let others = [Measurement::Switch, Measurement::Services, Measurement::Crawl];
         let servers = !plan.peers_only && planned.any(|name| !others.contains(name));
-        let services = !plan.peers_only && plan.wants(Measurement::Services);
+        let crawl = !plan.peers_only && plan.wants(Measurement::Crawl);
+        let services = crawl || (!plan.peers_only && plan.wants(Measurement::Services));
         let switch = !plan.peers_only && plan.wants(Measurement::Switch);
-        let sandbox = !plan.peers_only && plan.wants(Measurement::Sandbox);
+        let sandbox = crawl || (!plan.peers_only && plan.wants(Measurement::Sandbox));
         let example = |name| if switch { programs::build_example(name) } else { Ok(PathBuf::new()) };
         let open_files = machine::raise_open_files()?;
         let mut bench = Self {
             machine: Machine::look()?,
             programs: Programs {
-                sinbin: if servers { programs::build_sinbin()? } else { PathBuf::new() },
+                sinbin: if servers || crawl { programs::build_sinbin()? } else { PathBuf::new() },
                 sandbox: if sandbox { Sandbox::build()? } else { Sandbox::default() },
                 services: if services { Services::build()? } else { Services::default() },
             },

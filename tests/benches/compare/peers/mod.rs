@@ -31,7 +31,9 @@ pub(crate) fn serve(who: Who) -> io::Result<()> {
         | Who::Driven
         | Who::Portable
         | Who::Redis
-        | Who::Nginx => {
+        | Who::Nginx
+        | Who::Wget
+        | Who::Aiohttp => {
             return Err(io::Error::other(format!("{} is not served by this program", who.name())));
         }
     };

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Bench, free_address, missing, start, twin, with_cpu};
+use super::{Bench, start, twin, with_cpu};
 use crate::figure::{Figure, View};
-use crate::machine;
 use crate::measure::Cell;
+use crate::nginx::{self, Log};
 use crate::programs;
 use crate::server::{Server, Who};
 
@@ -31,7 +31,7 @@ pub(super) fn run(bench: &mut Bench) {
     let rate = Figure::new(format!("{file}: requests/s"), View::RatioTo(Who::Tokio));
     let cpu = Figure::new(format!("{file}: server CPU a request, µs"), View::RatioTo(Who::Tokio));
     let mut files = [rate.at_least(Who::Sinbin, 0.8, Who::Nginx), cpu];
-    let without = missing(&["h2load", "nginx"]);
+    let without = programs::missing(&["h2load", "nginx"]);
     if !without.is_empty() {
         bench.report.note(format!("HTTP cannot be measured without {}.", without.join(" and ")));
         return;
@@ -52,7 +52,7 @@ pub(super) fn run(bench: &mut Bench) {
             let root = root()?;
             let directory = root.to_str().ok_or_else(|| io::Error::other("the path is not UTF-8"))?;
             let server = match who {
-                Who::Nginx => nginx(bench, &root)?,
+                Who::Nginx => nginx::start(bench.machine.server_core, &root, Log::Nothing)?,
                 Who::Tokio => twin(bench, who, ["static-files", directory, "127.0.0.1:0"])?,
                 _ => start(bench, &bench.programs.services.static_files, [directory, "127.0.0.1:0"])?,
             };
@@ -68,26 +68,6 @@ fn root() -> io::Result<PathBuf> {
     fs::create_dir_all(&root)?;
     fs::write(root.join("page.html"), "x".repeat(FILE_SIZE))?;
     Ok(root)
-}
-
-fn nginx(bench: &Bench, root: &Path) -> io::Result<Server> {
-    let address = free_address()?;
-    let scratch = Path::new(programs::SCRATCH);
-    let configuration = scratch.join("nginx.conf");
-    let (root, scratch_path) = (root.display(), scratch.display());
-    fs::write(
-        &configuration,
-        format!(
-            "daemon off; master_process off; worker_processes 1; pid {scratch_path}/nginx.pid; error_log stderr crit;\n\
-             events {{ worker_connections 4096; }}\n\
-             http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;\n\
-             client_body_temp_path {scratch_path}; proxy_temp_path {scratch_path};\n\
-             server {{ listen {address}; root {root}; }} }}\n"
-        ),
-    )?;
-    let mut command = machine::command(Some(bench.machine.server_core), "nginx".as_ref())?;
-    command.arg("-p").arg(scratch).arg("-c").arg(&configuration).args(["-e", "stderr"]);
-    Server::spawn_at(&mut command, address)
 }
 
 /// Returns the requests a second, and the processor time of the server a request, in microseconds.

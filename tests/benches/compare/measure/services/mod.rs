@@ -10,9 +10,7 @@ mod resp;
 mod tls;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::{Bench, cpu};
@@ -50,21 +48,6 @@ fn start<'a>(
 fn twin<'a>(bench: &Bench, who: Who, arguments: impl IntoIterator<Item = &'a str>) -> io::Result<Server> {
     let side = if who == Who::Tokio { "tokio" } else { "sinbin" };
     start(bench, &bench.programs.services.twins, [side].into_iter().chain(arguments))
-}
-
-/// Returns the tools that are not installed.
-fn missing(tools: &[&str]) -> Vec<String> {
-    let is_missing = |tool: &&&str| {
-        let started =
-            Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        started.is_err()
-    };
-    tools.iter().filter(is_missing).map(|tool| (*tool).to_owned()).collect()
-}
-
-/// Returns an address that was free a moment ago, for a server that cannot choose a port itself.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// Runs `load`, and returns its result with the processor time that the server took meanwhile.

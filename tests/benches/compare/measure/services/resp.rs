@@ -3,7 +3,7 @@
 use std::io;
 use std::process::Command;
 
-use super::{Bench, free_address, missing, start, twin, with_cpu};
+use super::{Bench, start, twin, with_cpu};
 use crate::figure::{Figure, View};
 use crate::machine;
 use crate::measure::Cell;
@@ -23,7 +23,7 @@ pub(super) fn run(bench: &mut Bench) {
     let cpu = Figure::new(name("server CPU a request, µs"), View::RatioTo(Who::Tokio));
     let cpu = cpu.at_most_of(Who::Sinbin, 0.85, Who::Tokio).at_most_of(Who::Sinbin, 0.7, Who::Redis);
     let mut figures = [cpu, Figure::new(name("requests/s"), View::RatioTo(Who::Tokio))];
-    let missing = missing(&["redis-benchmark", "redis-server"]);
+    let missing = programs::missing(&["redis-benchmark", "redis-server"]);
     if missing.is_empty() {
         for round in 0..bench.plan.rounds() {
             bench.round(&[Who::Sinbin, Who::Tokio, Who::Redis], round, &mut figures, |bench, who| {
@@ -51,7 +51,7 @@ fn measure(bench: &Bench, who: Who) -> io::Result<Cell> {
 }
 
 fn redis(bench: &Bench) -> io::Result<Server> {
-    let address = free_address()?;
+    let address = programs::free_address()?;
     let mut command = machine::command(Some(bench.machine.server_core), "redis-server".as_ref())?;
     let port = address.port().to_string();
     command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
