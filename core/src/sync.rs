@@ -96,6 +96,7 @@ mod queue;
 mod reentrant_lock;
 mod rw_lock;
 mod semaphore;
+mod values;
 mod watch;
 
 pub use crate::task::error::sync::{PermitError, RecvError, SendError};

@@ -1,5 +1,7 @@
 //! Channels between tasks.
 
+#[cfg(feature = "alloc")]
+use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
@@ -8,12 +10,16 @@ use heapless::Deque;
 use crate::exec::label::WaitKind;
 use crate::sync::permits::Permits;
 use crate::sync::queue::Turn;
+use crate::sync::values::Values;
 use crate::task::error::WaitError;
 use crate::task::error::sync::{RecvError, SendError};
 use crate::task::handle::{Handle, begin_unless};
 
 /// A channel of up to `N` values, with any number of senders and receivers. A task that sends to a full channel waits
 /// (backpressure).
+///
+/// With a heap, `Channel<T>` is a channel whose capacity is chosen at run time
+/// ([`with_capacity`](Self::with_capacity)).
 ///
 /// Values are received in the order in which they were sent. Waiting tasks are served in the order in which they
 /// arrived, and a later task never overtakes an earlier one.
@@ -39,9 +45,10 @@ use crate::task::handle::{Handle, begin_unless};
 ///     }
 /// }
 /// ```
-pub struct Channel<'d, T, const N: usize> {
+pub struct Channel<'d, T, const N: usize = 0> {
     handle: Handle<'d>,
-    values: RefCell<Deque<T, N>>,
+    values: RefCell<Values<T, N>>,
+    capacity: u32,
     /// Permits for free slots that no sender has reserved.
     rooms: Permits,
     /// Permits for values that no receiver has reserved.
@@ -60,11 +67,14 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     /// what they wait for.
     #[must_use]
     pub const fn named(handle: Handle<'d>, name: &'static str) -> Self {
-        const { assert!(N > 0 && N <= u32::MAX as usize, "a channel needs capacity") };
+        const { assert!(N > 0 && N <= u32::MAX as usize, "a channel needs capacity: see `with_capacity`") };
         #[expect(clippy::cast_possible_truncation, reason = "it is small enough, as just asserted")]
-        let rooms = Permits::named(N as u32, name);
-        let values = RefCell::new(Deque::new());
-        Self { handle, values, rooms, loads: Permits::named(0, name), closed: Cell::new(false) }
+        Self::of(handle, name, N as u32, Values::Fixed(Deque::new()))
+    }
+
+    const fn of(handle: Handle<'d>, name: &'static str, capacity: u32, values: Values<T, N>) -> Self {
+        let (rooms, loads) = (Permits::named(capacity, name), Permits::named(0, name));
+        Self { handle, values: RefCell::new(values), capacity, rooms, loads, closed: Cell::new(false) }
     }
 
     /// Returns the name; empty if there is none.
@@ -168,13 +178,13 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     /// Returns true if the channel contains no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.values.borrow().is_empty()
+        self.len() == 0
     }
 
     /// Returns the maximum number of values that the channel can contain.
     #[must_use]
     pub const fn capacity(&self) -> usize {
-        N
+        self.capacity as usize
     }
 
     /// Waits for capacity to send, and reserves it.
@@ -193,14 +203,13 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
 
     /// Stores a value for which capacity was reserved.
     fn put(&self, value: T) {
-        let put = self.values.borrow_mut().push_back(value);
-        debug_assert!(put.is_ok(), "the capacity was reserved");
+        self.values.borrow_mut().push(value);
         self.loads.put(self.handle, 1);
     }
 
     /// Removes a value that was reserved.
     fn take(&self) -> Option<T> {
-        let value = self.values.borrow_mut().pop_front();
+        let value = self.values.borrow_mut().pop();
         debug_assert!(value.is_some(), "the value was reserved");
         self.rooms.put(self.handle, 1);
         self.end_if_over();
@@ -220,10 +229,40 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl<'d, T> Channel<'d, T> {
+    /// Creates an empty channel of up to `capacity` values for the tasks of the loop `handle`. It takes memory for the
+    /// values that it contains, not for its capacity. Capacities of 0 and of more than [`u32::MAX`] count as the next one
+    /// that is possible.
+    ///
+    /// ```
+    /// # use sinbin_core::sync::{Channel, SendError};
+    /// # use sinbin_core::task::Handle;
+    /// async fn first(handle: Handle<'_>, depth: usize) -> Result<(), SendError<&str>> {
+    ///     let lines = Channel::with_capacity(handle, depth);
+    ///     lines.send("first").await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_capacity(handle: Handle<'d>, capacity: usize) -> Self {
+        Self::named_with_capacity(handle, "", capacity)
+    }
+
+    /// Creates a channel as [`with_capacity`](Self::with_capacity) does, with a name for reports.
+    #[must_use]
+    pub fn named_with_capacity(handle: Handle<'d>, name: &'static str, capacity: usize) -> Self {
+        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX).max(1);
+        Self::of(handle, name, capacity, Values::Heap(VecDeque::new()))
+    }
+}
+
 impl<T, const N: usize> fmt::Debug for Channel<'_, T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut channel = f.debug_struct("Channel");
-        channel.field("len", &self.len()).field("capacity", &N).field("closed", &self.is_closed());
+        channel
+            .field("len", &self.len())
+            .field("capacity", &self.capacity)
+            .field("closed", &self.is_closed());
         channel.finish_non_exhaustive()
     }
 }

@@ -31,6 +31,41 @@ fn who_sends_too_much_waits() {
 }
 
 #[test]
+fn a_capacity_can_be_chosen_at_run_time() {
+    let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
+    let handle = Handle::new(&run_context);
+    let channel = Channel::with_capacity(handle, 3);
+    let mut world = World::new(handle);
+    world.spawn(async {
+        for n in 0..100 {
+            channel.send(n).await.unwrap();
+            log.add(channel.len());
+        }
+        channel.close().unwrap();
+    });
+    assert_eq!(world.run(), Rest::Stalled);
+    assert_eq!(log.take(), [1, 2, 3]);
+    world.spawn(async {
+        for n in 0..100 {
+            assert_eq!(channel.recv().await, Ok(n));
+        }
+        assert_eq!(channel.recv().await, Err(RecvError::Closed));
+    });
+    assert_eq!(world.run(), Rest::Empty);
+    assert!(log.take().into_iter().all(|len| len <= 3));
+}
+
+#[test]
+fn a_capacity_that_is_chosen_at_run_time_is_one_at_least() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    for (asked, capacity) in [(0, 1), (1, 1), (7, 7), (usize::MAX, u32::MAX as usize)] {
+        let channel = Channel::<u8>::named_with_capacity(handle, "numbers", asked);
+        assert_eq!((channel.capacity(), channel.name()), (capacity, "numbers"));
+    }
+}
+
+#[test]
 fn several_on_both_sides_each_in_its_turn() {
     let (run_context, log) = (RunContext::new(&NoWakers), Log::new());
     let handle = Handle::new(&run_context);
