@@ -100,6 +100,21 @@ fn a_server_of_datagrams_replies_to_those_who_ask() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
+/// The system keeps datagrams of others that it had queued before.
+#[test]
+fn a_socket_that_is_limited_to_a_peer_receives_from_no_other() {
+    let server = listening(&["--allow-udp"], "udp-limited");
+    let [peer, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a socket"));
+    peer.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
+    peer.send_to(b"hello", server.address()).expect("a datagram");
+    peer.recv_from(&mut [0; 16]).expect("a reply");
+    for (sender, text) in [(&other, "of another"), (&peer, "of the peer")] {
+        sender.send_to(text.as_bytes(), server.address()).expect("a datagram");
+    }
+    let ended = server.wait();
+    assert_eq!(ended.stdout.lines().next_back(), Some("of the peer"), "{}{}", ended.stdout, ended.stderr);
+}
+
 #[test]
 fn only_names_that_were_granted_are_looked_up() {
     let ended = misuse(&["--allow-connect", "LocalHost.:80"], &["lookup"]);

@@ -206,6 +206,10 @@ impl Io {
                 Err(error) => return Err(error.into()),
             };
             let Some(sender) = sender.or(udp.peer) else { continue };
+            // The system had queued it before the socket was limited to its peer.
+            if udp.peer.is_some_and(|peer| peer != sender) {
+                continue;
+            }
             if !udp.is_open && !network.allows(sender, SocketAddrUse::UdpReceive) {
                 continue;
             }

@@ -13,7 +13,7 @@ use wasi::sockets::ip_name_lookup::resolve_addresses;
 use wasi::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress};
 use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use wasi::sockets::tcp_create_socket::create_tcp_socket;
-use wasi::sockets::udp::OutgoingDatagram;
+use wasi::sockets::udp::{OutgoingDatagram, UdpSocket};
 use wasi::sockets::udp_create_socket::create_udp_socket;
 
 /// Something that the command does, with its address.
@@ -41,6 +41,7 @@ const WAYS: &[(&str, Way)] = &[
     ("listeners", listeners),
     ("udp", udp),
     ("udp-echo", udp_echo),
+    ("udp-limited", udp_limited),
     ("lookup", |_| lookup()),
     ("cat", |_| cat()),
     ("environment", |_| println!("{:?}", std::env::vars().collect::<Vec<_>>())),
@@ -308,8 +309,8 @@ fn udp(address: SocketAddr) {
     println!("{:?}", outgoing.send(&[OutgoingDatagram { data: Vec::new(), remote_address: None }]));
 }
 
-/// Sends back the first three datagrams.
-fn udp_echo(address: SocketAddr) {
+/// Returns a UDP socket at `address`, whose port it tells.
+fn udp_server(address: SocketAddr) -> UdpSocket {
     let socket = create_udp_socket(IpAddressFamily::Ipv4).expect("a socket");
     socket.start_bind(&instance_network(), to_wasi(address)).expect("an address");
     socket.finish_bind().expect("an address");
@@ -319,6 +320,36 @@ fn udp_echo(address: SocketAddr) {
         }
         other => println!("{other:?}"),
     }
+    socket
+}
+
+/// Limits a socket to the sender of its first datagram, when the next one has arrived already. Prints the first datagram
+/// after that.
+fn udp_limited(address: SocketAddr) {
+    let socket = udp_server(address);
+    let (incoming, outgoing) = socket.stream(None).expect("streams");
+    let readable = incoming.subscribe();
+    readable.block();
+    let first = incoming.receive(1).expect("a datagram").remove(0);
+    outgoing.check_send().expect("a permit");
+    let reply = OutgoingDatagram { data: b"next".to_vec(), remote_address: Some(first.remote_address) };
+    outgoing.send(&[reply]).expect("a datagram");
+    readable.block();
+    drop((readable, incoming, outgoing));
+    let (incoming, _outgoing) = socket.stream(Some(first.remote_address)).expect("streams");
+    let readable = incoming.subscribe();
+    let received = loop {
+        readable.block();
+        if let Some(datagram) = incoming.receive(1).expect("datagrams").pop() {
+            break datagram;
+        }
+    };
+    println!("{}", String::from_utf8_lossy(&received.data));
+}
+
+/// Sends back the first three datagrams.
+fn udp_echo(address: SocketAddr) {
+    let socket = udp_server(address);
     let (incoming, outgoing) = socket.stream(None).expect("streams");
     let readable = incoming.subscribe();
     let mut left = 3;
