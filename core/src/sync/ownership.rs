@@ -17,7 +17,7 @@ pub(super) struct Ownership<'d> {
 }
 
 impl<'d> Ownership<'d> {
-    /// Creates one that nobody holds. Reports show the name, unless it is empty.
+    /// Creates an ownership without a holder. Reports show the name, unless it is empty.
     pub(super) const fn named(handle: Handle<'d>, name: &'static str) -> Self {
         Self { handle, holder: Cell::new(None), queue: Queue::named(name) }
     }
