@@ -1,4 +1,4 @@
-//! What locks have in common: a task that holds something, and the queue of those that wait for it.
+//! The common part of locks: the task that holds something, and the queue of those that wait for it.
 
 use core::cell::Cell;
 

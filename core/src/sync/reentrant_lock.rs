@@ -12,7 +12,7 @@ use crate::task::handle::{Handle, begin};
 /// A value that one task has at a time, and can take again while it has it: the lock is free when all its guards are
 /// dropped. Fair, as a [`Lock`](crate::sync::Lock) is.
 ///
-/// It is for functions that each take the lock, and call each other. Since a task can have several guards, these give
+/// Functions that each take the lock can call each other. Since a task can have several guards, these give
 /// shared access only; what changes is a [`Cell`] or `RefCell` within.
 ///
 /// ```

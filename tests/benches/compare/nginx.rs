@@ -11,7 +11,7 @@ use crate::server::Server;
 /// The file to which [`Log::Uris`] writes, in the benchmark's own directory.
 const ACCESS_LOG: &str = "nginx.access";
 
-/// What is logged of each request.
+/// The part of each request that is logged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Log {
     Nothing,

@@ -1,7 +1,7 @@
 //! A crawl of Python's documentation, served by nginx on the other core: `sinbin crawl`, the same crawler as a guest, and
 //! crawlers of others. Each runs on one core, with eight requests at a time.
 //!
-//! What was fetched is counted by nginx's log, not by the crawlers.
+//! The log of nginx tells what was fetched, not the crawlers.
 
 use std::collections::BTreeSet;
 use std::io;

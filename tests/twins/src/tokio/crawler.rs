@@ -16,7 +16,7 @@ const CONCURRENCY: usize = 8;
 /// The attributes that are links.
 const LINKS: [&[u8]; 2] = [b"href", b"src"];
 
-/// What was seen of a site.
+/// The known URLs of a site.
 struct Site {
     start: Url,
     seen: HashSet<Url>,
