@@ -126,9 +126,9 @@ fn options(command: Command) -> BTreeMap<String, String> {
 fn an_option_that_both_commands_have_is_one_option() {
     let native = options(sinbin(&["serve", "echo", "--help"]));
     let sandboxed = options(sinbin_wasi(&["run", "--help"]));
-    // The service's own option, the choice between the two forms of the native services, and the options that start a
-    // `sinbin` beside the server.
-    let of_native = ["idle-timeout", "written-as", "metrics", "stall-after"];
+    // The service's own option, the choice between the two forms of the native services, the options that start a `sinbin`
+    // beside the server, and the permission to cancel tasks, which those of guests cannot be.
+    let of_native = ["idle-timeout", "written-as", "metrics", "stall-after", "control"];
     assert!(native.len() > 8, "{native:?}");
     for (name, text) in &native {
         if !of_native.contains(&name.as_str()) {
