@@ -360,6 +360,11 @@ mod tests {
         kernel.park(tasks[0], Step::Wait(Wait::recv(source)));
         let area = storage.area;
         assert_eq!(area.word(MARKS).load(Ordering::Relaxed) % 2, 0);
+        assert_eq!(rows(area, HANDLES), [1, 3]);
+        if cfg!(miri) {
+            // Rows have padding. Another process reads it as any memory; for miri it is not initialized.
+            return;
+        }
         let [tasks_of, sources, jobs, timers] = [TASKS, SOURCES, JOBS, TIMERS].map(|table| rows(area, table));
         let head = area.word(HEAD).load(Ordering::Relaxed);
         let (tasks_of, sources) = (&tasks_of[..], &sources[..]);
@@ -369,7 +374,6 @@ mod tests {
         assert_eq!(restored.audit(), Ok(()));
         assert!(restored.tasks().eq(kernel.tasks()));
         assert!(restored.queue().eq([tasks[1], tasks[2]]));
-        assert_eq!(rows(area, HANDLES), [1, 3]);
     }
 
     #[test]
