@@ -96,12 +96,13 @@ pub enum Event {
         /// The number of bytes.
         len: u32,
     },
-    /// The peer has sent its last byte.
+    /// The peer has sent its last byte. Never in a turn with [`Received`](Self::Received) of the same source, so bytes that
+    /// are returned as unread come before it.
     Ended(SourceHandle),
     /// All bytes that were sent have left the driver, and it can accept more. Required after [`Stuck`](Self::Stuck),
     /// and whenever this condition holds for a source whose interest contains [`SEND`](Interest::SEND).
     Writable(SourceHandle),
-    /// Some bytes that were sent have not left the driver, which keeps them.
+    /// Some bytes that were sent have not left the driver, which keeps them. The first event of the source in its turn.
     Stuck(SourceHandle),
     /// Both directions have ended: the peer is gone. Earlier bytes may still have to be received: for a source whose
     /// interest contains [`RECV`](Interest::RECV), [`Ended`](Self::Ended) or [`Failed`](Self::Failed) is required as

@@ -1,5 +1,6 @@
 //! The input of the guest's next turn: events, and the bytes that belong to them.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use sinbin_core::driven::{ConnectId, Event, SourceHandle};
@@ -93,6 +94,27 @@ impl Input {
         self.events.retain(|event| !matches!(event, Event::Stuck(id) | Event::Failed(id) if *id == gone));
     }
 
+    /// Asserts, in debug builds, the order of the events of a source that the contract promises: `stuck` is the first, and
+    /// `received` and `ended` are not in one turn.
+    pub(crate) fn check_order(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        let (mut seen, mut received) = (HashSet::new(), HashSet::new());
+        for event in &self.events {
+            let Some(source) = about(event) else { continue };
+            let is_first = seen.insert(source);
+            assert!(
+                is_first || !matches!(event, Event::Stuck(_)),
+                "{event:?} is not the first: {:?}",
+                self.events
+            );
+            if matches!(event, Event::Received { .. } | Event::Ended(_)) {
+                assert!(received.insert(source), "{event:?} is not the only one: {:?}", self.events);
+            }
+        }
+    }
+
     /// Removes the bytes after a turn.
     pub(crate) fn clear_bytes(&mut self) {
         self.used = 0;
@@ -113,6 +135,20 @@ impl Input {
     fn append(&mut self, bytes: &[u8]) {
         self.bytes[self.used..self.used + bytes.len()].copy_from_slice(bytes);
         self.used += bytes.len();
+    }
+}
+
+/// Returns the connection that an event is about, if it is about a connection that the guest knows.
+fn about(event: &Event) -> Option<SourceHandle> {
+    match *event {
+        Event::Received { source, .. }
+        | Event::Ended(source)
+        | Event::Writable(source)
+        | Event::Stuck(source)
+        | Event::Hangup(source)
+        | Event::Failed(source)
+        | Event::Idle(source) => Some(source),
+        _ => None,
     }
 }
 

@@ -39,6 +39,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
         self.surroundings.tell(now, &mut self.input);
         self.observer.step();
+        self.input.check_order();
         let (events, input) = (&self.input.events[..], self.input.bytes());
         let answer = caught_call(|| instance.turn(now, window, events, input));
         self.took = self.clock.now().since(now);
