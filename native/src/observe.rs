@@ -27,6 +27,10 @@ mod header;
 mod labels;
 mod observed;
 mod observer;
+#[cfg(unix)]
+mod poll_notes;
+mod pollable;
+mod polls;
 mod region;
 mod running;
 mod snapshot;
@@ -43,6 +47,9 @@ pub use find::{all_loops, loops_of};
 pub use guest_memory::{GuestMemory, GuestTables};
 pub use header::Phase;
 pub use observed::Observed;
+#[cfg(unix)]
+pub use poll_notes::PollNotes;
+pub use pollable::{Poll, Pollable, PollableKind};
 pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo};
 pub use source::{Source, SourceKind};
 pub use table::Table;
@@ -50,5 +57,5 @@ pub use wait_name::WaitName;
 
 pub(crate) use board::{Board, board};
 pub(crate) use control::{CONTROL, Command, Control};
-pub(crate) use header::Part;
+pub(crate) use header::{Drives, Part};
 pub(crate) use observer::{Gauges, LimitsOfLoop, Observer};

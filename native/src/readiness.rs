@@ -119,6 +119,11 @@ impl Watcher {
         self.clock.now()
     }
 
+    /// Returns the system's monotonic clock at the creation of the watcher in nanoseconds, or 0 if that is not known.
+    pub(crate) fn clock_zero(&self) -> u64 {
+        self.clock.zero()
+    }
+
     /// Returns a handle that ends a wait from another thread.
     #[must_use]
     pub fn notifier(&self) -> Notifier {

@@ -19,6 +19,7 @@ mod link;
 mod listener;
 mod lookup;
 mod network;
+mod notes;
 mod output;
 mod poll;
 pub mod recording;
@@ -37,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sinbin::observe::GuestMemory;
 use wasmtime::component::{Component, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::sync::{Command, CommandPre};
@@ -55,6 +57,9 @@ use recording::{Recorded, Recorder, Recording, Trace};
 use sources::Most;
 use stdio::Stdio;
 use stopper::Stopping;
+
+use crate::names::Names;
+use crate::tables::note_stack;
 
 /// The maximum number of bytes that a guest may pass in one call, in addition to a list of resources.
 const PIECE: usize = 1 << 20;
@@ -104,6 +109,8 @@ pub struct Settings {
     ///
     /// A guest that computes can be ended only if a [`Ticker`](crate::Ticker) runs.
     pub drain_timeout: Option<Duration>,
+    /// True if other processes of the user may look at what the guest waits for (`sinbin ps`), and at its stack. Linux only.
+    pub observe: bool,
 }
 
 /// A directory that a guest may access.
@@ -196,8 +203,11 @@ trait StoreData: Send + 'static {
     /// Fails if the command is to be ended.
     fn tick(&mut self) -> wasmtime::Result<()>;
 
+    /// Returns the memory for the stack of the command, if that is to be noted at this tick for other processes.
+    fn stack_at_tick(&mut self) -> Option<Arc<GuestMemory>>;
+
     /// Sends the bytes that are held back, after the command has ended.
-    fn finish_io(&mut self);
+    fn finish_io(&mut self, outcome: Outcome);
 }
 
 impl StoreData for Guest {
@@ -209,8 +219,16 @@ impl StoreData for Guest {
         self.io.look()
     }
 
-    fn finish_io(&mut self) {
+    fn stack_at_tick(&mut self) -> Option<Arc<GuestMemory>> {
+        self.io.notes.as_mut()?.stack_at_tick()
+    }
+
+    fn finish_io(&mut self, outcome: Outcome) {
+        let open = self.io.sources.sockets;
         self.io.finish();
+        if let Some(notes) = &self.io.notes {
+            notes.ended(if outcome == Outcome::Cut { open } else { 0 });
+        }
     }
 }
 
@@ -271,8 +289,8 @@ fn execute<T: StoreData>(
         Ok(command) => outcome(command.wasi_cli_run().call_run(&mut store)),
         Err(error) => Err(Error::Link(error)),
     };
-    if ended.is_ok() {
-        store.data_mut().finish_io();
+    if let Ok(outcome) = ended {
+        store.data_mut().finish_io(outcome);
     }
     (ended, store.into_data())
 }
@@ -299,7 +317,10 @@ fn guest(settings: Settings) -> Result<Guest, Error> {
     let most = Most { sockets: max_connections, listeners: max_listeners, unsent: max_buffered };
     let stdio = Stdio::new(settings.stdin, settings.stdout, Lines::new(settings.stderr));
     let io = Io::new(most, max_resources, network, stdio, settings.stopping, settings.drain_timeout);
-    let io = io.map_err(Error::Runtime)?;
+    let mut io = io.map_err(Error::Runtime)?;
+    if settings.observe {
+        io.observe(&settings.program);
+    }
     Ok(Guest { wasi, table, limits: Limits::new(max_memory), io })
 }
 
@@ -313,6 +334,9 @@ fn store<T: StoreData>(engine: &Engine, data: T, max_resources: usize) -> Store<
     // A command may compute without limit. At each tick, the host checks whether it is to stop.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store| {
+        if let Some(memory) = store.data_mut().stack_at_tick() {
+            note_stack(&store, &Names::default(), &memory);
+        }
         store.data_mut().tick()?;
         Ok(UpdateDeadline::Continue(1))
     });

@@ -178,7 +178,7 @@ fn map(_: usize, _: usize, _: &File, _: usize) -> io::Result<()> {
 }
 
 /// Notes the stack of the guest in `memory`.
-pub(crate) fn note_stack(store: &StoreContextMut<'_, State>, names: &Names, memory: &GuestMemory) {
+pub(crate) fn note_stack<T>(store: &StoreContextMut<'_, T>, names: &Names, memory: &GuestMemory) {
     let report = names.insert_into(WasmBacktrace::force_capture(store).to_string());
     // The first line is a headline.
     let frames: Vec<_> = report.lines().skip(1).map(str::trim_end).collect();

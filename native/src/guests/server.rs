@@ -34,7 +34,7 @@ use crate::guests::source_table::{Role, SourceTable};
 use crate::guests::surroundings::Surroundings;
 use crate::guests::{Guest, GuestFactory, caught_call};
 use crate::host::Tally;
-use crate::observe::{Board, Gauges, GuestTables, LimitsOfLoop, Observer, Phase, SourceKind, board};
+use crate::observe::{Board, Drives, Gauges, GuestTables, LimitsOfLoop, Observer, Phase, SourceKind, board};
 use crate::peer_limit::PeerLimit;
 use crate::reactor::{Reactor, Until};
 use crate::server::{Stopper, Summary as Served};
@@ -438,7 +438,7 @@ impl<B: GuestFactory> GuestServer<B> {
 /// Creates the notes of a loop with these settings.
 fn observer(settings: &GuestSettings, board: &Board, clock: Clock) -> Observer {
     let mut observer = Observer::new(board);
-    observer.drives_guest();
+    observer.drives(Drives::Guest);
     let bounds = LimitsOfLoop {
         connections: settings.max_connections,
         buffered: settings.max_buffered,

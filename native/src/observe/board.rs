@@ -38,6 +38,19 @@ impl Board {
     ///
     /// Fails with the error of the system, and with [`io::ErrorKind::Unsupported`] on systems other than Linux.
     pub(crate) fn on(tasks: usize, jobs: usize) -> io::Result<Self> {
+        Self::with_limits(tasks, jobs, 0)
+    }
+
+    /// Creates a board for a WASI command, whose host lists so many rows of pollables.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`on`](Self::on) does.
+    pub(crate) fn of_command(pollables: usize) -> io::Result<Self> {
+        Self::with_limits(0, 0, pollables)
+    }
+
+    fn with_limits(tasks: usize, jobs: usize, pollables: usize) -> io::Result<Self> {
         let mut offset = FIRST;
         let mut spans = Vec::new();
         for part in PARTS {
@@ -52,6 +65,7 @@ impl Board {
                 Part::Labels => MAX_LABELS,
                 Part::Texts => MAX_TEXT / 4,
                 Part::Events => MAX_EVENTS,
+                Part::Pollables => pollables,
             };
             let limit = u32::try_from(limit).map_err(|_| io::ErrorKind::OutOfMemory)?;
             spans.push((offset, limit));

@@ -337,7 +337,7 @@ mod tests {
     fn a_guest_is_found_beside_its_loop_until_it_is_dropped() {
         let board = Board::on(8, 8).expect("memory");
         let mut observer = crate::observe::Observer::new(&board);
-        observer.drives_guest();
+        observer.drives(crate::observe::Drives::Guest);
         let address = "127.0.0.1:7".parse().ok();
         observer.guest_source(SourceId::from_bits(1 << 32 | 1), SourceKind::Accepted, address);
         observer.guest_waits(SourceId::from_bits(1 << 32 | 1), Interest::RECV);

@@ -10,7 +10,7 @@ use sinbin_core::observe::{JOB_WORDS, LAYOUT, SOURCE_WORDS, TASK_WORDS, TIMER_WO
 pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"sinbin\x01\n");
 
 /// The version of the header and of the rows in this directory. The version of the kernel's rows is added to it.
-pub(crate) const VERSION: u32 = LAYOUT << 16 | 4;
+pub(crate) const VERSION: u32 = LAYOUT << 16 | 5;
 
 /// A table of the published memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,9 +35,11 @@ pub(crate) enum Part {
     Events,
     /// The handles of a guest's sources, by the sources of the guest's kernel.
     Handles,
+    /// The present wait of a WASI command as the first row, and what it waits for.
+    Pollables,
 }
 
-pub(crate) const PARTS: [Part; 10] = [
+pub(crate) const PARTS: [Part; 11] = [
     Part::Tasks,
     Part::Sources,
     Part::Jobs,
@@ -48,6 +50,7 @@ pub(crate) const PARTS: [Part; 10] = [
     Part::Texts,
     Part::Events,
     Part::Handles,
+    Part::Pollables,
 ];
 
 /// The number of words of a name's row: generation, label, parent (index and generation), moment of the spawn (two
@@ -59,6 +62,10 @@ pub(crate) const ADDRESS_WORDS: usize = 6;
 pub(crate) const LABEL_WORDS: usize = 2;
 /// The number of words of an event: number (two words), moment (two words), kind, task (two words), argument.
 pub(crate) const EVENT_WORDS: usize = 8;
+/// The number of words of a pollable: kind and port, the address (four words), the moment since which it is not ready (two
+/// words), and its deadline (two words). The first row of the table is another one: number of the wait, its moment (two
+/// words), and the number of its pollables.
+pub(crate) const POLLABLE_WORDS: usize = 9;
 
 /// The maximum number of labels, at most 65,535. Tasks with further labels are shown without a name.
 pub(crate) const MAX_LABELS: usize = 4096;
@@ -81,6 +88,7 @@ impl Part {
             Self::Texts => 1,
             Self::Events => EVENT_WORDS,
             Self::Handles => HANDLE_WORDS,
+            Self::Pollables => POLLABLE_WORDS,
         }
     }
 }
@@ -140,6 +148,15 @@ impl Phase {
     }
 }
 
+/// The guest that a loop drives instead of tasks of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Drives {
+    /// A guest that is called for each turn.
+    Guest = 1,
+    /// A WASI command, which polls.
+    Command = 2,
+}
+
 /// The counters that a loop publishes before each wait.
 pub(crate) const COUNTERS: usize = 16;
 
@@ -154,7 +171,7 @@ pub(crate) struct Header {
     pub(crate) thread: AtomicU32,
     /// The label of the service.
     pub(crate) service: AtomicU32,
-    /// 1 if the loop drives a guest.
+    /// 0 if the loop runs its own tasks, and otherwise a [`Drives`].
     pub(crate) is_guest: AtomicU32,
     /// The descriptor of the pipe for commands, plus 1; 0 if the loop accepts none.
     pub(crate) control: AtomicU32,
@@ -202,6 +219,9 @@ pub(crate) struct Turning {
     pub(crate) events: AtomicU64,
     /// The number of connections that were cut off when the time to drain was over.
     pub(crate) cut: AtomicU64,
+    /// The wait of a WASI command that its pollables were listed in.
+    pub(crate) listed: AtomicU32,
+    unused: AtomicU32,
     pub(crate) counters: [AtomicU64; COUNTERS],
 }
 

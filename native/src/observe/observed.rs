@@ -100,6 +100,11 @@ impl Observed {
         &rows[..rows.len().min(len.saturating_mul(part.words()))]
     }
 
+    /// Returns the maximum number of rows of a table.
+    pub(crate) fn rows_of(&self, part: Part) -> usize {
+        self.header().parts[part as usize].limit.load(Ordering::Relaxed) as usize
+    }
+
     /// Returns the words of a row.
     pub(crate) fn row(&self, part: Part, index: usize) -> Option<&[AtomicU32]> {
         let begin = index.checked_mul(part.words())?;

@@ -11,7 +11,7 @@ use crate::host::Tally;
 use crate::observe::board::Board;
 use crate::observe::control::Control;
 use crate::observe::event::{self, Event, EventKind, halves};
-use crate::observe::header::{ADDRESS_WORDS, EVENT_WORDS, NAME_WORDS, Part, Phase};
+use crate::observe::header::{ADDRESS_WORDS, Drives, EVENT_WORDS, NAME_WORDS, Part, Phase};
 use crate::observe::labels::Labels;
 use crate::observe::region::{HeaderRef, copy};
 use crate::observe::source::{self, Source, SourceKind};
@@ -118,8 +118,9 @@ impl Observer {
         self.header.turning.phase.store(phase as u32, Ordering::Release);
     }
 
+    /// Notes that this thread runs the loop.
     #[cold]
-    fn note_thread(&self) {
+    pub(crate) fn note_thread(&self) {
         #[cfg(target_os = "linux")]
         self.header
             .thread
@@ -166,8 +167,8 @@ impl Observer {
     }
 
     /// Notes that the loop drives a guest.
-    pub(crate) fn drives_guest(&self) {
-        self.header.is_guest.store(1, Ordering::Relaxed);
+    pub(crate) fn drives(&self, what: Drives) {
+        self.header.is_guest.store(what as u32, Ordering::Relaxed);
     }
 
     /// Notes what a source is that a guest gets.

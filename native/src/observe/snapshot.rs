@@ -13,8 +13,9 @@ use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId};
 use crate::observe::error::ObserveError;
 use crate::observe::event::whole;
 use crate::observe::guest_tables::Tables;
-use crate::observe::header::{ADDRESS_WORDS, NAME_WORDS, Part, Phase};
+use crate::observe::header::{ADDRESS_WORDS, Drives, NAME_WORDS, Part, Phase};
 use crate::observe::observed::Observed;
+use crate::observe::pollable::Poll;
 use crate::observe::region::{copy, steady_row};
 use crate::observe::source::{self, Source};
 use crate::observe::wait_name::WaitName;
@@ -84,6 +85,8 @@ pub struct LoopState {
     pub phase: Phase,
     /// True if the loop drives a guest. Its steps are the turns of the guest.
     pub is_guest: bool,
+    /// True if that guest is a WASI command, which runs a loop of its own. It has no steps, and waits in its polls.
+    pub is_command: bool,
     /// True if the loop drains.
     pub draining: bool,
     /// The loop's time at the beginning of its turn. A loop that runs or computes has done so since then.
@@ -170,6 +173,8 @@ pub struct Snapshot {
     /// The reason why the tasks of a guest in a sandbox are not known, if it is not only that the guest does not publish
     /// them.
     pub guest_failure: Option<&'static str>,
+    /// The wait of a WASI command; `None` for a loop that drives none.
+    pub poll: Option<Poll>,
     /// The ready tasks in the order in which they run, if the snapshot is of one moment; otherwise in the order of their
     /// ids.
     pub queue: Vec<TaskId>,
@@ -242,6 +247,7 @@ impl Observed {
             started: SystemTime::UNIX_EPOCH + Duration::from_nanos(load(&header.started)),
             phase,
             is_guest: header.is_guest.load(Ordering::Relaxed) != 0,
+            is_command: header.is_guest.load(Ordering::Relaxed) == Drives::Command as u32,
             draining: turning.draining.load(Ordering::Relaxed) != 0,
             turn,
             now: Instant::from_nanos(monotonic().saturating_sub(load(&header.zero))).max(turn),
@@ -265,6 +271,9 @@ impl Observed {
     /// Returns [`ObserveError::Broken`] if the memory is not one that a loop writes, and [`ObserveError::Busy`] if the
     /// process was stopped in the middle of a change.
     pub fn snapshot(&self) -> Result<Snapshot, ObserveError> {
+        if let Some(snapshot) = self.of_command()? {
+            return Ok(snapshot);
+        }
         if let Some(snapshot) = self.of_guest()? {
             return Ok(snapshot);
         }
@@ -320,6 +329,7 @@ impl Observed {
             tasks: kernel.tasks().map(|view| self.info(view, running == Some(view.id), &mut names)).collect(),
             guest_sources: self.guest_sources(),
             guest_failure: None,
+            poll: None,
             queue: kernel.queue().collect(),
             is_of_one_moment: true,
         })
@@ -338,6 +348,7 @@ impl Observed {
             state: self.state()?,
             guest_sources: self.guest_sources(),
             guest_failure: None,
+            poll: None,
             queue: tasks.iter().filter(is_ready).map(|task| task.view.id).collect(),
             tasks,
             is_of_one_moment: false,
@@ -382,6 +393,7 @@ impl Observed {
             tasks: Vec::new(),
             guest_sources: self.guest_sources(),
             guest_failure: None,
+            poll: None,
             queue: Vec::new(),
             is_of_one_moment: true,
             state,

@@ -63,7 +63,13 @@ pub(crate) fn write(row: &[AtomicU32], generation: u32, source: Source) {
     let [first, rest @ ..] = row else { return };
     first.store(0, Ordering::Relaxed);
     fence(Ordering::Release);
-    let (family, port, address) = match source.address {
+    write_address(rest, source.kind as u32, source.address);
+    first.store(generation, Ordering::Release);
+}
+
+/// Writes a kind, which is less than 256, and an address into five words.
+pub(crate) fn write_address(row: &[AtomicU32], kind: u32, address: Option<SocketAddr>) {
+    let (family, port, address) = match address {
         None => (0, 0, [0; 16]),
         Some(address) => {
             let (family, bytes) = match address.ip() {
@@ -73,12 +79,11 @@ pub(crate) fn write(row: &[AtomicU32], generation: u32, source: Source) {
             (family, u32::from(address.port()), bytes)
         }
     };
-    let words = [source.kind as u32 | family << 8 | port << 16].into_iter();
+    let words = [kind | family << 8 | port << 16].into_iter();
     let address = address.chunks_exact(4).map(|four| u32::from_ne_bytes(four.try_into().unwrap_or_default()));
-    for (word, value) in rest.iter().zip(words.chain(address)) {
+    for (word, value) in row.iter().zip(words.chain(address)) {
         word.store(value, Ordering::Relaxed);
     }
-    first.store(generation, Ordering::Release);
 }
 
 /// Notes what a guest waits for on the source of the row.
@@ -96,19 +101,25 @@ pub(crate) fn interest(words: &[u32; ADDRESS_WORDS]) -> Interest {
 
 /// Decodes the words of a row, without its generation.
 pub(crate) fn decode(words: &[u32; ADDRESS_WORDS]) -> Source {
-    let [_, head, address @ ..] = words;
+    let [_, words @ ..] = words;
+    let (kind, address) = decode_address(words);
+    Source { kind: KINDS.get(kind).copied().unwrap_or(SourceKind::Unknown), address }
+}
+
+/// Decodes the words that [`write_address`] has written: the kind, and the address.
+pub(crate) fn decode_address(words: &[u32; ADDRESS_WORDS - 1]) -> (usize, Option<SocketAddr>) {
+    let [head, address @ ..] = words;
     let mut bytes = [0; 16];
     for (to, word) in bytes.chunks_exact_mut(4).zip(address) {
         to.copy_from_slice(&word.to_ne_bytes());
     }
-    let kind = KINDS.get((head & 0xff) as usize).copied().unwrap_or(SourceKind::Unknown);
     let port = (head >> 16) as u16;
     let address = match head >> 8 & 0xf {
         4 => Some(IpAddr::V4(Ipv4Addr::new(bytes[12], bytes[13], bytes[14], bytes[15]))),
         6 => Some(IpAddr::V6(Ipv6Addr::from(bytes))),
         _ => None,
     };
-    Source { kind, address: address.map(|ip| SocketAddr::new(ip, port)) }
+    ((head & 0xff) as usize, address.map(|ip| SocketAddr::new(ip, port)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use sinbin_tests::{Client, Ended, Server, eventually, guest, run, sinbin_wasi};
+use sinbin_tests::{Client, Ended, Running, Server, eventually, guest, run, sinbin_wasi};
 
 /// Starts a guest that the host drives, with a limit of a turn that no test reaches.
 fn driven(name: &str, options: &[&str]) -> Server {
@@ -14,19 +14,19 @@ fn driven(name: &str, options: &[&str]) -> Server {
     Server::announced(command)
 }
 
-fn pid(server: &Server) -> String {
-    server.pid().as_raw_nonzero().to_string()
+pub(crate) fn pid(running: &Running) -> String {
+    running.pid().as_raw_nonzero().to_string()
 }
 
 /// Returns the output of a command that succeeded.
-fn output(args: &[&str]) -> String {
+pub(crate) fn output(args: &[&str]) -> String {
     let Ended { code, stdout, stderr, .. } = run(args);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}: {stdout}");
     stdout
 }
 
 /// Returns what a command says about the only loop of a process.
-fn json(command: &str, pid: &str) -> Value {
+pub(crate) fn json(command: &str, pid: &str) -> Value {
     let all: Value = serde_json::from_str(&output(&[command, pid, "--json"])).expect("the output is JSON");
     all[0].clone()
 }
@@ -35,7 +35,7 @@ fn tasks(pid: &str) -> Vec<Value> {
     json("ps", pid)["tasks"].as_array().expect("a list of tasks").clone()
 }
 
-fn address(client: &Client) -> String {
+pub(crate) fn address(client: &Client) -> String {
     client.stream().local_addr().expect("a connection").to_string()
 }
 

@@ -9,6 +9,8 @@ mod limits;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod looking;
 mod misuse;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod polls;
 mod stopping;
 
 use std::process::Command;

@@ -256,6 +256,7 @@ fn run_command(component: &Component, args: &RunArgs) -> Result<ExitCode, Box<dy
         stdout: Arc::new(Stdout),
         stderr: log::guest_says,
         drain_timeout: args.serving.drain_timeout.0,
+        observe: !args.serving.no_observe,
     };
     tick(component.engine(), PACE)?;
     let recording = recording(args)?;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, recv};
 use sinbin::Instant;
+use sinbin::observe::PollNotes;
 use sinbin::readiness::{Until, Watcher};
 use wasmtime::{Error, Result};
 
@@ -55,6 +56,8 @@ pub(super) struct Io {
     pub(super) network: Network,
     pub(super) stdio: Stdio,
     pub(super) lookups: Lookups,
+    /// The notes for other processes, if they may look at the guest.
+    pub(super) notes: Option<Box<PollNotes>>,
     /// The number of resources that the guest holds, and the maximum.
     pub(super) handles: usize,
     pub(super) max_handles: usize,
@@ -95,6 +98,7 @@ impl Io {
             network,
             stdio,
             lookups,
+            notes: None,
             handles: 0,
             max_handles,
             next: 0,
@@ -154,6 +158,11 @@ impl Io {
     /// Watches a descriptor that is no source. Returns false if that is not possible.
     pub(super) fn watch_other(&mut self, descriptor: BorrowedFd<'_>, key: usize) -> bool {
         self.watcher.add(descriptor, key).is_ok()
+    }
+
+    /// Returns the watcher, whose clock is that of the guest.
+    pub(super) fn watcher(&self) -> &Watcher {
+        &self.watcher
     }
 
     /// Returns the socket whose end requests the guest to stop.
@@ -267,8 +276,9 @@ impl Io {
     pub(super) fn wait_for(&mut self, index: u32, part: Part) -> Result<()> {
         let place = self.sources.place(index)?;
         while !self.sources.is_ready(place, part) {
-            self.wait(Instant::NEVER)?;
+            self.wait_for_any(Instant::NEVER, 1, |_, _| Some(Pollable::Source(place, part)))?;
         }
+        self.end_wait();
         Ok(())
     }
 
@@ -303,6 +313,9 @@ impl Io {
         }
         self.is_stopping = true;
         self.sources.is_stale = true;
+        if let Some(notes) = &mut self.notes {
+            notes.draining();
+        }
         tracing::info!(sockets = self.sources.sockets, "draining: the guest is asked to end");
         if let Some(span) = self.drain_timeout.and_then(|timeout| timeout.checked_add(GRACE)) {
             self.end = self.now() + span;

@@ -137,7 +137,9 @@ impl<'l> Asked<'l> {
             deadline = deadline.min(io.deadline_of_stdout());
             io.sources.is_stale = true;
         }
-        io.wait(deadline)
+        let list = self.list;
+        let pollable = |io: &Io, index: usize| io.pollables.at(list[index].rep()).copied();
+        io.wait_for_any(deadline, list.len(), pollable)
     }
 }
 
@@ -185,6 +187,7 @@ impl Io {
             asked.wait(self)?;
             asked.gather(self);
         }
+        self.end_wait();
         let Asked { mut answer, is_full, .. } = asked;
         // A full answer goes on where it ended. Another one begins after its first pollable the next time.
         let last = if is_full { answer.get(MOST - 1) } else { answer.first() };

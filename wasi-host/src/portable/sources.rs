@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::Shutdown;
-use sinbin::{Interest, Readiness};
+use sinbin::{Instant, Interest, Readiness};
 
 use super::listener::{Crowding, Listener};
 use super::slots::{Place, Slots};
@@ -71,6 +71,9 @@ pub(super) struct Source {
     pub(super) ready: Ready,
     /// The guest's handles, see [`handle`].
     pub(super) held: u8,
+    /// The beginning of the wait in which the source was first noted for other processes since it has changed, or
+    /// [`Instant::NEVER`].
+    pub(super) quiet_since: Instant,
     listed: Listed,
     pub(super) kind: Kind,
 }
@@ -139,7 +142,7 @@ pub(super) enum Released {
 impl Source {
     pub(super) fn new(descriptor: OwnedFd, held: u8, kind: Kind) -> Self {
         let listed = Listed { poll: 0, input: NONE, output: NONE };
-        Self { descriptor, ready: Ready::default(), held, listed, kind }
+        Self { descriptor, ready: Ready::default(), held, quiet_since: Instant::NEVER, listed, kind }
     }
 
     /// Returns true if a pollable of this part is ready. `has_room` states whether one more connection can be accepted.
@@ -216,6 +219,11 @@ impl Sources {
         self.slots.at_mut(index).ok_or_else(|| wasmtime::Error::msg("the guest uses a resource that is gone"))
     }
 
+    /// Returns the source at a place, unless it is gone.
+    pub(super) fn at(&mut self, place: Place) -> Option<&mut Source> {
+        self.slots.get_mut(place)
+    }
+
     pub(super) fn place(&self, index: u32) -> wasmtime::Result<Place> {
         self.slots.place(index).ok_or_else(|| wasmtime::Error::msg("the guest uses a resource that is gone"))
     }
@@ -282,6 +290,7 @@ impl Sources {
             return;
         };
         source.ready = source.ready.and(Ready::of(readiness));
+        source.quiet_since = Instant::NEVER;
         if let Kind::Tcp(tcp) = &mut source.kind
             && tcp.output.has_unsent()
         {

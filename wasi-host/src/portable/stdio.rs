@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::{StreamError, StreamResult};
 use super::Guest;
 use super::io::Io;
 use super::output::{Lines, Output, failed};
+use super::poll::Pollable;
 use super::slots::Slots;
 use super::sources::{Kind, STDOUT, Source, handle};
 use super::stdin::Input;
@@ -165,8 +166,9 @@ impl Io {
     pub(super) fn wait_for_stdout(&mut self) -> Result<()> {
         while !self.stdio.has_room() {
             let deadline = self.deadline_of_stdout();
-            self.wait(deadline)?;
+            self.wait_for_any(deadline, 1, |_, _| Some(Pollable::Stdout))?;
         }
+        self.end_wait();
         Ok(())
     }
 }

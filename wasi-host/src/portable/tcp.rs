@@ -39,6 +39,8 @@ pub(super) struct Tcp {
     pub(super) family: IpAddressFamily,
     state: State,
     backlog: u32,
+    /// The peer of an attempt to connect, which is kept for other processes that look at the guest.
+    connects_to: Option<Box<SocketAddr>>,
     /// True if no more bytes can be received.
     pub(super) input_ended: bool,
     pub(super) output: Output,
@@ -60,7 +62,8 @@ enum State {
 
 impl Tcp {
     fn new(family: IpAddressFamily, state: State) -> Self {
-        Self { family, state, backlog: BACKLOG, input_ended: false, output: Output::default() }
+        let (input_ended, output) = (false, Output::default());
+        Self { family, state, backlog: BACKLOG, connects_to: None, input_ended, output }
     }
 
     /// Sets the length of the backlog, for listening later.
@@ -74,6 +77,11 @@ impl Tcp {
 
     pub(super) fn is_connecting(&self) -> bool {
         self.state == State::Connecting
+    }
+
+    /// Returns the peer of the attempt to connect.
+    pub(super) fn connects_to(&self) -> Option<SocketAddr> {
+        self.connects_to.as_deref().copied()
     }
 
     /// Returns true if an operation has started and is not finished.
@@ -188,6 +196,7 @@ impl Io {
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => State::Connecting,
             Err(error) => State::Refused(error),
         };
+        tcp.connects_to = tcp.is_connecting().then(|| Box::new(address));
         // Before, an unconnected socket would have been reported as broken.
         if tcp.is_connecting() {
             self.watch(index).map_err(SocketError::trap)?;
@@ -220,6 +229,7 @@ impl Io {
         };
         let (tcp, _) = self.tcp(index)?;
         tcp.state = if ended.is_ok() { State::Connected } else { State::Closed };
+        tcp.connects_to = None;
         Ok(ended?)
     }
 

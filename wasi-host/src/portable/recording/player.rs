@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sinbin::guests::{Ending, Part};
+use sinbin::observe::GuestMemory;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Error, Result};
 
@@ -182,7 +184,11 @@ impl StoreData for Player {
         }
     }
 
-    fn finish_io(&mut self) {}
+    fn stack_at_tick(&mut self) -> Option<Arc<GuestMemory>> {
+        None
+    }
+
+    fn finish_io(&mut self, _: Outcome) {}
 }
 
 impl Player {

@@ -1,7 +1,9 @@
 //! The host of a command that is recorded, or whose calls are printed: the usual host answers each call.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use sinbin::observe::GuestMemory;
 use wasmtime::Result;
 
 use super::super::limits::Limits;
@@ -53,8 +55,12 @@ impl StoreData for Recorded {
         self.guest.tick()
     }
 
-    fn finish_io(&mut self) {
-        self.guest.finish_io();
+    fn stack_at_tick(&mut self) -> Option<Arc<GuestMemory>> {
+        self.guest.stack_at_tick()
+    }
+
+    fn finish_io(&mut self, outcome: Outcome) {
+        self.guest.finish_io(outcome);
     }
 }
 

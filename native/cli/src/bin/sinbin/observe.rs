@@ -3,6 +3,7 @@
 
 pub(crate) mod args;
 pub(crate) mod beside;
+mod command;
 mod describe;
 mod drain;
 mod event_trace;

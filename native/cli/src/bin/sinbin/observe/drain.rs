@@ -31,7 +31,7 @@ mod linux {
     use sinbin_cli::{complain, output};
 
     use crate::observe::args::DrainArgs;
-    use crate::observe::{describe, loops, tasks};
+    use crate::observe::{command, describe, loops, tasks};
     use crate::serve::CUT;
 
     pub(super) fn run(args: &DrainArgs) -> Result<ExitCode, Box<dyn Error>> {
@@ -123,12 +123,12 @@ mod linux {
                 (Phase::Ended, _) => format!("; loop {} has ended", state.number),
                 (_, false) => format!("; loop {} has not begun to drain", state.number),
                 (_, true) => {
-                    let tasks = observed.snapshot().map(|snapshot| tasks::summary(&snapshot.tasks));
-                    let tasks = tasks.unwrap_or_default();
-                    format!(
-                        "; loop {} drains, with {open} connections and these tasks: {tasks}",
-                        state.number
-                    )
+                    let what = observed.snapshot().map(|snapshot| match &snapshot.poll {
+                        Some(poll) => format!("its WASI command {}", command::does(&snapshot.state, poll)),
+                        None => format!("these tasks: {}", tasks::summary(&snapshot.tasks)),
+                    });
+                    let what = what.unwrap_or_default();
+                    format!("; loop {} drains, with {open} connections and {what}", state.number)
                 }
             };
         }

@@ -5,6 +5,7 @@ use sinbin::WaitTarget;
 use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{Counter, GuestSource, LoopState, Snapshot, Source, TaskInfo, WaitName};
 
+use super::command::PollJson;
 use super::describe;
 use super::samples::Samples;
 
@@ -44,6 +45,9 @@ pub(crate) struct SnapshotJson {
     #[serde(flatten)]
     pub(crate) state: LoopJson,
     is_guest: bool,
+    is_command: bool,
+    /// The wait of a WASI command.
+    poll: Option<PollJson>,
     guest_sources: Vec<GuestSourceJson>,
     guest_failure: Option<&'static str>,
     of_one_moment: bool,
@@ -169,6 +173,8 @@ impl SnapshotJson {
         Self {
             state: LoopJson::new(&snapshot.state),
             is_guest: snapshot.state.is_guest,
+            is_command: snapshot.state.is_command,
+            poll: snapshot.poll.as_ref().map(|poll| PollJson::new(poll, &snapshot.state)),
             guest_sources: snapshot.guest_sources.iter().map(GuestSourceJson::new).collect(),
             guest_failure: snapshot.guest_failure,
             of_one_moment: snapshot.is_of_one_moment,

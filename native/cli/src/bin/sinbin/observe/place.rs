@@ -12,10 +12,11 @@ use sinbin::observe::{LoopState, Phase, Snapshot, TaskInfo};
 use sinbin_cli::output;
 
 use super::args::PlaceArgs;
+use super::command::PollJson;
 use super::guest_stack::{GuestStack, guest_stack};
 use super::json::TaskJson;
 use super::stack::{Stack, stack};
-use super::{describe, loops, tasks};
+use super::{command, describe, loops, tasks};
 
 /// The time between two looks at a loop that runs. If it takes no step meanwhile, a task keeps it.
 pub(crate) const BETWEEN: Duration = Duration::from_millis(50);
@@ -33,6 +34,8 @@ struct PlaceJson {
     is_kept: bool,
     busy_ns: u64,
     task: Option<TaskJson>,
+    /// The wait of a WASI command.
+    poll: Option<PollJson>,
     waits_for: Vec<TaskJson>,
     /// The tasks that have waited longest for jobs.
     jobs: Vec<TaskJson>,
@@ -100,6 +103,9 @@ fn tell(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Sta
     let state = &snapshot.state;
     let line = |text: String| output::line_or_end(text);
     line(headline(snapshot, is_kept));
+    if let Some(poll) = &snapshot.poll {
+        command::lines(state, poll).into_iter().for_each(line);
+    }
     if let Some(task) = task {
         line(format!("task {}: {}", task.view.id, words(task, state)));
         for by in chain(snapshot, task) {
@@ -151,6 +157,9 @@ pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     let running = snapshot.tasks.iter().find(|task| task.is_running);
     let who = format!("process {}, loop {}", state.pid, state.number);
     let busy = describe::span(state.busy_for());
+    if let Some(poll) = &snapshot.poll {
+        return format!("{who}: the WASI command {}", command::does(state, poll));
+    }
     match (state.phase, running) {
         (Phase::Starting, _) => format!("{who}: has not begun"),
         (Phase::Ended, _) => format!("{who}: has ended"),
@@ -247,6 +256,7 @@ fn json(snapshot: &Snapshot, is_kept: bool, task: Option<&TaskInfo>, stacks: Sta
         is_kept,
         busy_ns: u64::try_from(state.busy_for().as_nanos()).unwrap_or(u64::MAX),
         task: task.map(|task| TaskJson::new(task, state)),
+        poll: snapshot.poll.as_ref().map(|poll| PollJson::new(poll, state)),
         waits_for: task.map_or_else(Vec::new, |task| {
             chain(snapshot, task).into_iter().map(|task| TaskJson::new(task, state)).collect()
         }),

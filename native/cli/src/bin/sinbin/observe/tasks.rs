@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use sinbin::observe::{LoopState, Snapshot, TaskInfo};
 
-use super::describe;
 use super::samples::Samples;
 use super::table::table;
+use super::{command, describe};
 
 /// Returns the tasks of a loop as text, below a summary, with the shares of time that they ran for if those are known.
 pub(crate) fn list(snapshot: &Snapshot, samples: Option<&Samples>) -> String {
     let state = &snapshot.state;
+    if let Some(poll) = &snapshot.poll {
+        return command::list(snapshot, poll);
+    }
     if state.is_guest && snapshot.tasks.is_empty() {
         return sources(snapshot);
     }

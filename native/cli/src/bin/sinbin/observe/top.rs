@@ -20,7 +20,7 @@ use sinbin_cli::output;
 use super::args::{Sort, TopArgs};
 use super::json::SnapshotJson;
 use super::rates::{Look, Rates, resident};
-use super::{Nothing, describe, loops, tasks};
+use super::{Nothing, command, describe, loops, tasks};
 
 /// The number of tasks that are sorted and shown at most; the counts are of all.
 const SHOWN: usize = 1000;
@@ -190,7 +190,11 @@ fn loop_table(seen: &[Seen], selected: usize) -> Table<'_> {
 }
 
 fn summary_lines(snapshot: &Snapshot) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::from(tasks::summary(&snapshot.tasks))];
+    let first = match &snapshot.poll {
+        Some(poll) => format!("the WASI command {}", command::does(&snapshot.state, poll)),
+        None => tasks::summary(&snapshot.tasks),
+    };
+    let mut lines = vec![Line::from(first)];
     if let Some(circle) = snapshot.deadlocks().first() {
         let style = Style::new().add_modifier(Modifier::BOLD);
         lines.push(Line::from(tasks::deadlock(snapshot, circle)).style(style));
