@@ -57,7 +57,7 @@ use alloc::vec::Vec;
 use crate::driven::guard::DriversGuard;
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
-use crate::exec::host::Service;
+use crate::exec::host::{Host as _, Service};
 use crate::job::WireJob;
 use crate::kernel::Rest;
 use crate::kernel::id::TaskId;
@@ -144,7 +144,10 @@ where
     where
         ServeTask<S>: From<Async<'d>>,
     {
-        self.executor.spawn(task.into())
+        let id = self.executor.spawn(task.into())?;
+        let Self { host, executor, .. } = self;
+        host.stored(id, || executor.label(id));
+        Ok(id)
     }
 
     /// Wakes a task between two turns, for code around the loop that has a waker of the task. Returns true if the task

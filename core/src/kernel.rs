@@ -70,7 +70,7 @@ pub use id_map::IdMap;
 pub use instant::Instant;
 pub use interest::{Interest, Readiness};
 pub use step::{ExpectedWaker, MAX_WAITS, Step, Wait, WaitTarget, WakeReason};
-pub use storage::{Fixed, Slots, Storage};
+pub use storage::{Fixed, Slots, Storage, TaskNote};
 #[cfg(feature = "alloc")]
 pub use storage::{Growing, Limits};
 pub use task_slot::TaskState;

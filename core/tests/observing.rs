@@ -325,7 +325,7 @@ fn a_torn_copy_is_found() {
 #[test]
 fn the_tables_of_a_guest_are_at_pages_of_their_own_behind_the_directory() {
     let page = u32::try_from(directory::PAGE).unwrap();
-    let limits = [1000, 1000, 10, 0, 1];
+    let limits = [1000, 1000, 10, 0, 1, 1000, 7, 5000];
     let (offsets, size) = directory::offsets(limits).expect("a small size");
     let mut end = page;
     for ((offset, limit), words) in offsets.into_iter().zip(limits).zip(directory::TABLES) {
@@ -335,7 +335,8 @@ fn the_tables_of_a_guest_are_at_pages_of_their_own_behind_the_directory() {
     assert_eq!(size, end);
     let spans: Vec<_> = (0..directory::TABLES.len()).map(directory::span).collect();
     assert!(spans[0] > directory::HEAD && spans.last().is_some_and(|last| last + 3 == directory::WORDS));
-    for limits in [[u32::MAX, 0, 0, 0, 0], [1 << 26, 1 << 26, 0, 0, 0], [0, 0, 0, 0, (1 << 29) - 1]] {
+    for (first, second, handles) in [(u32::MAX, 0, 0), (1 << 26, 1 << 26, 0), (0, 0, (1 << 29) - 1)] {
+        let limits = [first, second, 0, 0, handles, 0, 0, 0];
         assert_eq!(directory::offsets(limits), None, "{limits:?}");
     }
 }

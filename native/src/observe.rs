@@ -22,6 +22,7 @@ mod error;
 mod event;
 mod find;
 mod guest_memory;
+mod guest_notes;
 mod guest_tables;
 mod header;
 mod labels;

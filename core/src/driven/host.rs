@@ -13,6 +13,7 @@ use crate::driven::{Command, ConnectId, Event, SourceHandle, Tally};
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
 use crate::exec::host::{Connects as Connecting, Host, Jobs, Serves, Service};
+use crate::exec::label::{Label, NamedWait};
 use crate::job::erased::{BoxedJob, ErasedJob};
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
@@ -20,9 +21,9 @@ use crate::kernel::error::IoError;
 use crate::kernel::id::{JobId, SourceId, TaskId};
 use crate::kernel::id_map::IdMap;
 use crate::kernel::interest::Interest;
-use crate::kernel::storage::{Limits, Storage};
+use crate::kernel::storage::{Limits, Storage, TaskNote};
 use crate::serve::acceptor::Acceptor;
-use crate::serve::guard::Guarded;
+use crate::serve::guard::{Guard as _, Guarded};
 use crate::serve::task::ServeTask;
 use crate::task::endpoint::Endpoint;
 use crate::task::host::AsyncHost;
@@ -368,6 +369,24 @@ impl<S: Service<Job: WireJob>, M: Storage> Host for DrivenHost<S, M> {
 
     fn serve(&mut self, _: SourceId, connection: SourceId) -> ServeTask<S> {
         ServeTask::connect(self, connection)
+    }
+
+    #[inline]
+    fn spawned_by(&mut self, parent: TaskId, task: TaskId) {
+        self.storage.note_task(task, TaskNote::SpawnedBy(parent));
+    }
+
+    #[inline]
+    fn stored(&mut self, task: TaskId, label: impl FnOnce() -> Option<Label>) {
+        if let Ok(Some(Label { name, spawned })) = self.guarded.call(label) {
+            self.storage.note_task(task, TaskNote::Named(name, spawned));
+        }
+    }
+
+    #[inline]
+    fn waits_for(&mut self, task: TaskId, wait: Option<NamedWait>) {
+        let wait = wait.map(|wait| (wait.kind.number(), wait.name));
+        self.storage.note_task(task, TaskNote::WaitsFor(wait));
     }
 }
 

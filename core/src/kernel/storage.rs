@@ -6,8 +6,10 @@ mod growing;
 #[cfg(feature = "alloc")]
 pub use growing::{Growing, Limits};
 
+use core::panic::Location;
+
 use crate::kernel::beacon::Beacon;
-use crate::kernel::id::SourceId;
+use crate::kernel::id::{SourceId, TaskId};
 
 /// A table with a fixed limit, as a [`Storage`] creates it.
 pub trait Slots<T> {
@@ -94,6 +96,24 @@ pub trait Storage: Clone {
     fn note_handle(&self, source: SourceId, handle: u64) {
         let _ = (source, handle);
     }
+
+    /// Writes down a note about a task, for a reader of the tables. Does nothing if no other process reads them.
+    #[inline]
+    fn note_task(&self, task: TaskId, note: TaskNote) {
+        let _ = (task, note);
+    }
+}
+
+/// A note about a task, for a reader of the tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TaskNote {
+    /// The task that has spawned this one.
+    SpawnedBy(TaskId),
+    /// The name of the task, and the place where it was spawned.
+    Named(&'static str, &'static Location<'static>),
+    /// The named synchronizer that the task waits for from now on, if any: the
+    /// [number](crate::task::WaitKind::number) of the kind of the wait, and the name.
+    WaitsFor(Option<(u8, &'static str)>),
 }
 
 /// Storage whose size is known at compile time, without a heap.

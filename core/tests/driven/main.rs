@@ -16,6 +16,7 @@ mod dialogues;
 mod guarding;
 mod guests;
 mod jobs;
+mod notes;
 mod room;
 mod slow;
 mod sources;

@@ -29,7 +29,7 @@ pub(crate) const STACK_HEAD: usize = 4;
 /// The maximum number of bytes of a stack's text.
 pub(crate) const MAX_STACK: usize = FIRST - 4 * STACK_HEAD;
 
-/// The maximum number of bytes of a guest's tables: those of 500,000 connections.
+/// The maximum number of bytes of a guest's tables: those of 450,000 connections.
 const MAX_TABLES: usize = 64 << 20;
 
 /// The place where the tasks of a guest are published for other processes, if they are: beside the loop that drives the

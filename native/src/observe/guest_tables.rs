@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant as Moment};
 
 use sinbin_core::kernel::{Broken, TaskView};
-use sinbin_core::observe::directory::{self, HANDLE_WORDS, HEAD, MARKS, TABLES, span};
+use sinbin_core::observe::directory::{self, HANDLE_WORDS, HEAD, MARKS, NOTE_WORDS, TABLES, span};
 use sinbin_core::observe::{Image, JOB_WORDS, Rows, SOURCE_WORDS, TASK_WORDS, view};
 use sinbin_core::{Instant, Kernel, Limits, SourceId, TaskId};
 
@@ -18,6 +18,7 @@ use crate::observe::event::whole;
 use crate::observe::guest_memory::{GUEST_NAME, MAX_STACK, STACK_HEAD, TABLES_AT};
 use crate::observe::header::{FIRST, MAGIC, VERSION};
 use crate::observe::region::{Region, copy, steady_row};
+use crate::observe::snapshot::SpawnLabel;
 
 /// The time that a reader tries to copy all tables between two changes.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -103,6 +104,25 @@ impl Tables {
         (u64::from(generation) == source.to_bits() >> 32).then_some(handle as usize)
     }
 
+    /// Returns what the guest has noted about a task, which may have gone on since it was seen. The words are those that
+    /// [`directory`] describes, without the generation.
+    pub(crate) fn note(&self, task: TaskId) -> Option<[u32; NOTE_WORDS - 1]> {
+        GuestWords::new(self.tables())?.note(task)
+    }
+
+    /// Returns true if a task is in the same wait as when it was seen.
+    pub(crate) fn is_same(&self, seen: &TaskView) -> bool {
+        let Some(guest) = GuestWords::new(self.tables()) else { return false };
+        let index = u32::try_from(seen.id.index()).unwrap_or(u32::MAX);
+        matches!(guest.row(index), Some(Ok(now)) if now.as_ref() == Some(seen))
+    }
+
+    /// Returns the label with this number; 0 is none. A guest can write anything there, so a label has no control
+    /// characters, and its parts have at most 1000 bytes.
+    pub(crate) fn label(&self, number: u32) -> Option<SpawnLabel> {
+        GuestWords::new(self.tables())?.label(number)
+    }
+
     fn tables(&self) -> &[AtomicU32] {
         let len = self.region.len().saturating_sub(TABLES_AT);
         self.region.words(TABLES_AT, len / 4).unwrap_or(&[])
@@ -121,7 +141,7 @@ fn open(_: File) -> Option<Arc<Region>> {
 
 /// The words that a guest writes. They may change at any time, to any value.
 #[derive(Clone, Copy)]
-struct GuestWords<'m>(&'m [AtomicU32]);
+pub(super) struct GuestWords<'m>(&'m [AtomicU32]);
 
 impl<'m> GuestWords<'m> {
     /// Returns `None` if the memory has no space for a directory.
@@ -134,7 +154,7 @@ impl<'m> GuestWords<'m> {
     }
 
     /// Returns the words of the rows of a table that were ever in use, as far as they are within the memory.
-    fn rows(self, table: usize) -> &'m [AtomicU32] {
+    pub(super) fn rows(self, table: usize) -> &'m [AtomicU32] {
         let at = span(table);
         let (offset, limit, len) = (self.word(at), self.word(at + 1), self.word(at + 2));
         let count = (len.min(limit) as usize).saturating_mul(TABLES.get(table).copied().unwrap_or(0));
@@ -254,6 +274,7 @@ mod tests {
     use super::*;
     use crate::observe::board::Board;
     use crate::observe::guest_memory::GuestTables;
+    use crate::observe::guest_notes::MAX_LEN;
     use crate::observe::{SourceKind, loops_of};
 
     /// Returns the memory of a kernel with waits of all kinds, as words.
@@ -271,7 +292,12 @@ mod tests {
         let tables = kernel.tables();
         let image = tables.image();
         let handles = [1, 0, 1, 1];
-        let rows = [image.tasks, image.sources, image.jobs, image.timers, &handles];
+        // The fourth task has a name and a place, and was spawned by the first one.
+        let mut notes = [0; 4 * NOTE_WORDS];
+        notes[3 * NOTE_WORDS..].copy_from_slice(&[1, 1, 0, 1, 0]);
+        let texts = [u32::from_le_bytes(*b"s\x1b[m"), u32::from_le_bytes(*b"a:1\0")];
+        let labels = [0, 4 | 3 << 16, 0, 2000, 1, 4 | 1 << 16];
+        let rows = [image.tasks, image.sources, image.jobs, image.timers, &handles, &notes, &labels, &texts];
         let limits = [8_u32; TABLES.len()];
         let (offsets, size) = directory::offsets(limits).expect("a small size");
         let mut words = vec![0; size as usize / 4];
@@ -323,10 +349,18 @@ mod tests {
             }
             for (index, word) in changes {
                 // Most of the words are unused: the changes are in the directory, or in the first rows.
-                let page = index % 6 * (directory::PAGE / 4);
-                words[(page + index / 6 % 60) % count] = word;
+                let page = index % 9 * (directory::PAGE / 4);
+                words[(page + index / 9 % 60) % count] = word;
             }
             words[MARKS] &= !1;
+            let shared: Vec<_> = words.iter().map(|word| AtomicU32::new(word.to_le())).collect();
+            let guest = GuestWords::new(&shared).expect("a directory");
+            for number in 0..10 {
+                guest.note(TaskId::from_bits(1 << 32 | u64::from(number)));
+                let texts = guest.label(number).map(|label| label.name + &label.spawned.unwrap_or_default());
+                let texts = texts.unwrap_or_default();
+                prop_assert!(texts.chars().count() <= 2 * MAX_LEN && !texts.contains(char::is_control));
+            }
             if let Ok(tasks) = look(&words) {
                 prop_assert!(tasks.views.len() <= count && tasks.queue.len() <= tasks.views.len());
             }
@@ -356,6 +390,12 @@ mod tests {
         let snapshot = observed.snapshot().expect("a snapshot");
         let running: Vec<_> = snapshot.tasks.iter().map(|task| task.is_running).collect();
         assert_eq!(running, [false, false, false, false, true]);
+        let label = snapshot.tasks[3].label.as_deref().expect("a label");
+        assert_eq!((label.name.as_str(), label.spawned.as_deref()), ("s\u{fffd}[m", Some("a:1")));
+        assert_eq!(snapshot.tasks[3].parent, Some(snapshot.tasks[0].view.id));
+        assert_eq!((&snapshot.tasks[1].label, snapshot.tasks[1].parent), (&None, None));
+        let tables = observed.guest().expect("a guest");
+        assert_eq!([0, 2, 3, 4, u32::MAX].map(|number| tables.label(number)), [const { None }; 5]);
         let (_, source) = snapshot.tasks[0].waits_on[0];
         assert_eq!((source.kind, source.address), (SourceKind::Accepted, address));
         let (_, stack) = observed.guest_stack().expect("a state").expect("a stack");

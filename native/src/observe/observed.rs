@@ -7,6 +7,7 @@ use sinbin_core::Instant;
 
 use crate::observe::error::ObserveError;
 use crate::observe::event::{self, Event};
+use crate::observe::guest_notes::printable;
 use crate::observe::guest_tables::Tables;
 use crate::observe::header::{EVENT_WORDS, Header, LABEL_WORDS, MAX_EVENTS, PARTS, Part, Phase};
 use crate::observe::region::{Region, copy};
@@ -66,7 +67,7 @@ impl Observed {
         let at = Instant::from_nanos(at.saturating_sub(self.header().zero.load(Ordering::Relaxed)));
         let is_of_turn = state.phase == Phase::Running && at >= state.turn;
         // A guest chooses the names of its functions.
-        let text = text.replace(|char: char| char.is_control() && char != '\n', "\u{fffd}");
+        let text = text.split('\n').map(printable).collect::<Vec<_>>().join("\n");
         Ok(is_of_turn.then_some((at, text)))
     }
 

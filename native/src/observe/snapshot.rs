@@ -12,7 +12,6 @@ use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId};
 
 use crate::observe::error::ObserveError;
 use crate::observe::event::whole;
-use crate::observe::guest_tables::Tables;
 use crate::observe::header::{ADDRESS_WORDS, Drives, NAME_WORDS, Part, Phase};
 use crate::observe::observed::Observed;
 use crate::observe::pollable::Poll;
@@ -401,7 +400,9 @@ impl Observed {
         match tables.tasks(snapshot.state.turn) {
             Ok(Some(found)) => {
                 let running = found.first.filter(|_| snapshot.state.phase == Phase::Running);
-                let info = |view: &TaskView| self.guest_info(*view, running == Some(view.id), &tables);
+                let mut names = Names::new();
+                let info =
+                    |view: &TaskView| self.guest_info(*view, running == Some(view.id), &tables, &mut names);
                 snapshot.tasks = found.views.iter().map(info).collect();
                 (snapshot.queue, snapshot.is_of_one_moment) = (found.queue, found.are_of_one_moment);
             }
@@ -409,22 +410,6 @@ impl Observed {
             Err(Broken(what)) => snapshot.guest_failure = Some(what),
         }
         Ok(Some(snapshot))
-    }
-
-    /// Adds what the loop has noted about the sources of a guest's task.
-    fn guest_info(&self, view: TaskView, is_running: bool, tables: &Tables) -> TaskInfo {
-        let sources = view.waits.iter().flatten().filter_map(|target| target.source());
-        let waits_on: Vec<_> = sources.filter_map(|id| Some((id, self.noted(tables.handle(id)?)?))).collect();
-        TaskInfo {
-            view,
-            label: None,
-            waits_for: None,
-            parent: None,
-            spawned: None,
-            source: waits_on.first().map(|(_, source)| *source),
-            waits_on,
-            is_running,
-        }
     }
 
     /// Adds what the loop has noted about a task.
@@ -479,7 +464,7 @@ impl Observed {
     }
 
     /// Returns what the loop has noted about the source of a guest in this slot.
-    fn noted(&self, slot: usize) -> Option<Source> {
+    pub(crate) fn noted(&self, slot: usize) -> Option<Source> {
         steady_row::<ADDRESS_WORDS>(self.row(Part::Addresses, slot)?).map(|row| source::decode(&row))
     }
 

@@ -119,6 +119,27 @@ fn a_deadlock_in_a_guest_is_drawn() {
         text.contains("a guest, 4 tasks") && text.contains("deadlock: these waits can never end: "),
         "{text}"
     );
+    assert!(
+        text.contains("(tangle::take_both, for lock \"") && text.contains("tangle/src/lib.rs:"),
+        "{text}"
+    );
+    let all = tasks(&pid);
+    let connection = all.iter().find(|task| task["name"] == "tangle::Tangle::serve").expect("its task");
+    assert_eq!(
+        (&connection["serves"]["address"], &connection["spawned_at"]),
+        (&address(&client).into(), &Value::Null)
+    );
+    let mut locks = Vec::new();
+    for task in all.iter().filter(|task| task["name"] == "tangle::take_both") {
+        assert_eq!((&task["parent"], &task["synchronizer"]["kind"]), (&connection["id"], &"lock".into()));
+        assert!(
+            task["spawned_at"].as_str().is_some_and(|place| place.contains("tangle/src/lib.rs:")),
+            "{task}"
+        );
+        locks.push(task["synchronizer"]["name"].as_str().expect("a name").to_owned());
+    }
+    locks.sort();
+    assert_eq!(locks, ["left", "right"]);
 }
 
 #[test]

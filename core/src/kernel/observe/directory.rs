@@ -11,13 +11,25 @@ use crate::kernel::image::{JOB_WORDS, LAYOUT, SOURCE_WORDS, TASK_WORDS, TIMER_WO
 pub const MAGIC: u32 = u32::from_le_bytes(*b"snbn");
 
 /// The version of the directory and of the rows: it changes with each change of either.
-pub const VERSION: u32 = LAYOUT << 16 | 1;
+pub const VERSION: u32 = LAYOUT << 16 | 2;
 
 /// The number of words of a source's handle: the generation of the source, and the low half of the driver's handle.
 pub const HANDLE_WORDS: usize = 2;
 
-/// The numbers of words of a row of each table: tasks, sources, jobs, timers, and handles of sources.
-pub const TABLES: [usize; 5] = [TASK_WORDS, SOURCE_WORDS, JOB_WORDS, TIMER_WORDS, HANDLE_WORDS];
+/// The number of words of a task's note: the generation of the task, the number of its label, the task that has spawned it
+/// (index and generation), and the named synchronizer that it waits for (the number of the name's label, and the
+/// [number](crate::task::WaitKind::number) of the kind of the wait in the upper half). Numbers of labels begin at 1, and 0
+/// stands for none. The generation is 0 while the note is written.
+pub const NOTE_WORDS: usize = 5;
+
+/// The number of words of a label: the index of its first word of text, and the lengths of its name and of its place in
+/// bytes (the upper half). The place follows the name. Labels never change.
+pub const LABEL_WORDS: usize = 2;
+
+/// The numbers of words of a row of each table: tasks, sources, jobs, timers, handles of sources, notes about tasks,
+/// labels, and the text of labels.
+pub const TABLES: [usize; 8] =
+    [TASK_WORDS, SOURCE_WORDS, JOB_WORDS, TIMER_WORDS, HANDLE_WORDS, NOTE_WORDS, LABEL_WORDS, 1];
 
 /// The index of the word with the number of marks.
 pub const MARKS: usize = 2;

@@ -18,10 +18,12 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod area;
 mod cell;
 mod convert;
 #[cfg(not(feature = "std"))]
 mod heap;
+mod notes;
 mod panics;
 mod program;
 #[cfg(target_arch = "wasm32")]
@@ -34,6 +36,8 @@ mod wakers;
 
 pub use cell::Loop;
 pub use log;
+#[doc(hidden)]
+pub use notes::name_function;
 #[doc(hidden)]
 pub use program::{exit_code, take_output};
 pub use program::{print, program};
@@ -122,28 +126,35 @@ macro_rules! service {
 macro_rules! tasks {
     (arguments: $state:expr, serve: $serve:expr) => {
         $crate::component!(
-            |settings, max_jobs| $crate::tasks_of_arguments(
-                $state,
-                async |state, conn| $serve(state, conn).await,
-                settings,
-                max_jobs
-            ),
+            |settings, max_jobs| {
+                $crate::name_function(concat!(module_path!(), "::", stringify!($serve)));
+                $crate::tasks_of_arguments(
+                    $state,
+                    async |state, conn| $serve(state, conn).await,
+                    settings,
+                    max_jobs,
+                )
+            },
             $crate::BoxedJob
         );
     };
     ($state:expr, $serve:expr) => {
         $crate::component!(
-            |settings, max_jobs| $crate::tasks_with(
-                $state,
-                async |state, conn| $serve(state, conn).await,
-                settings,
-                max_jobs
-            ),
+            |settings, max_jobs| {
+                $crate::name_function(concat!(module_path!(), "::", stringify!($serve)));
+                $crate::tasks_with($state, async |state, conn| $serve(state, conn).await, settings, max_jobs)
+            },
             $crate::BoxedJob
         );
     };
     ($serve:expr) => {
-        $crate::component!(|settings, max_jobs| $crate::tasks($serve, settings, max_jobs), $crate::BoxedJob);
+        $crate::component!(
+            |settings, max_jobs| {
+                $crate::name_function(concat!(module_path!(), "::", stringify!($serve)));
+                $crate::tasks($serve, settings, max_jobs)
+            },
+            $crate::BoxedJob
+        );
     };
 }
 
@@ -178,12 +189,10 @@ macro_rules! tasks {
 macro_rules! program {
     (arguments: $new:expr, run: $run:expr) => {
         $crate::component!(
-            |settings, max_jobs| $crate::program(
-                $new,
-                async |program, handle| $run(program, handle).await,
-                settings,
-                max_jobs
-            ),
+            |settings, max_jobs| {
+                $crate::name_function(concat!(module_path!(), "::", stringify!($run)));
+                $crate::program($new, async |program, handle| $run(program, handle).await, settings, max_jobs)
+            },
             $crate::BoxedJob
         );
         const _: () = {

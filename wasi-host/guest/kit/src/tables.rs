@@ -6,119 +6,24 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::cell::Cell;
-use core::mem::{align_of, size_of};
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
-use sinbin_core::kernel::{Slots, Storage};
+use sinbin_core::kernel::{Slots, Storage, TaskNote};
 use sinbin_core::observe::Beacon;
-use sinbin_core::observe::directory::{self, HANDLE_WORDS, HEAD, MAGIC, MARKS, PAGE, TABLES, VERSION, span};
-use sinbin_core::{Growing, Limits, SourceId};
+use sinbin_core::observe::directory::{HANDLE_WORDS, HEAD, MARKS, span};
+use sinbin_core::{Growing, Limits, SourceId, TaskId};
 
-/// The maximum size of the memory, in bytes: that of 130,000 connections. The tables of a service with a higher limit
-/// grow on the heap, and are not published, because the memory would have to be reserved at the start.
-const MAX_SIZE: u32 = 16 << 20;
-
-/// The tables, by their indexes in the directory.
-const TASKS: usize = 0;
-const SOURCES: usize = 1;
-const JOBS: usize = 2;
-const TIMERS: usize = 3;
-const HANDLES: usize = 4;
-
-/// The memory of the published tables, or of a directory alone.
-struct Area {
-    /// The words of the directory, and those of the tables behind it.
-    words: NonNull<AtomicU32>,
-    /// The size, in bytes.
-    size: u32,
-    /// The offsets and the limits of the tables; zeros if none is published.
-    offsets: [u32; TABLES.len()],
-    limits: [u32; TABLES.len()],
-    taken: [Cell<bool>; TABLES.len()],
-}
-
-impl Area {
-    /// Creates the memory for tables with these limits. If it can't have them, or if they are not published, it has a
-    /// directory alone.
-    fn new(limits: [u32; TABLES.len()], is_published: bool) -> Self {
-        let published = if is_published { directory::offsets(limits) } else { None };
-        let published = published.filter(|(_, size)| *size <= MAX_SIZE);
-        let published = published.and_then(|(offsets, size)| Some((grow(size)?, offsets, size)));
-        let Some((words, offsets, size)) = published else {
-            let words = Box::leak(Box::new([const { AtomicU32::new(0) }; directory::WORDS]));
-            let words = NonNull::from(words).cast();
-            return Self { words, size: 0, offsets: [0; _], limits: [0; _], taken: Default::default() };
-        };
-        let area = Self { words, size, offsets, limits, taken: Default::default() };
-        for (table, (offset, limit)) in offsets.into_iter().zip(limits).enumerate() {
-            area.word(span(table)).store(offset, Ordering::Relaxed);
-            area.word(span(table) + 1).store(limit, Ordering::Relaxed);
-        }
-        area.word(HEAD).store(u32::MAX, Ordering::Relaxed);
-        area.word(1).store(VERSION, Ordering::Relaxed);
-        area.word(0).store(MAGIC, Ordering::Release);
-        area
-    }
-
-    /// Returns a word of the directory. The index must be less than [`directory::WORDS`].
-    fn word(&self, index: usize) -> &'static AtomicU32 {
-        debug_assert!(index < directory::WORDS, "the word is in the directory");
-        // SAFETY: the directory has that many words, all initialized by zeros, which are valid atomics. They are never
-        // freed, and are accessed by atomics only.
-        unsafe { self.words.add(index).as_ref() }
-    }
-
-    /// Returns the words of a source's handle, if the table is that long.
-    fn handle(&self, index: usize) -> Option<[&AtomicU32; HANDLE_WORDS]> {
-        if index >= self.limits[HANDLES] as usize {
-            return None;
-        }
-        let first = self.offsets[HANDLES] as usize / 4 + HANDLE_WORDS * index;
-        // SAFETY: the row is within the table, which is within the memory. Otherwise as in `word`.
-        Some(unsafe { [self.words.add(first).as_ref(), self.words.add(first + 1).as_ref()] })
-    }
-
-    /// Returns the memory of a table, at most once, if rows of type `T` are of its size.
-    fn take<T>(&self, table: usize) -> Option<(NonNull<T>, usize)> {
-        let limit = self.limits[table] as usize;
-        if limit == 0 || size_of::<T>() != 4 * TABLES[table] || align_of::<T>() > 8 || self.taken[table].get()
-        {
-            return None;
-        }
-        self.taken[table].set(true);
-        // SAFETY: the offset is within the memory.
-        Some((unsafe { self.words.byte_add(self.offsets[table] as usize) }.cast(), limit))
-    }
-}
-
-/// Returns `size` bytes of zeros at the beginning of a page, which are never freed.
-#[cfg(target_arch = "wasm32")]
-fn grow(size: u32) -> Option<NonNull<AtomicU32>> {
-    const WASM_PAGE: usize = 64 * 1024;
-
-    let before = core::arch::wasm32::memory_grow(0, (size as usize).div_ceil(WASM_PAGE));
-    let address = (before != usize::MAX).then(|| before * WASM_PAGE)?;
-    NonNull::new(core::ptr::with_exposed_provenance_mut(address))
-}
-
-/// Allocates memory for tests.
-#[cfg(not(target_arch = "wasm32"))]
-fn grow(size: u32) -> Option<NonNull<AtomicU32>> {
-    let layout = core::alloc::Layout::from_size_align(size as usize, PAGE).ok()?;
-    // SAFETY: the size is not 0, because the directory has a page.
-    NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) }.cast())
-}
-
-const _: () = assert!(PAGE >= 8, "rows are aligned");
+use crate::area::{Area, HANDLES, JOBS, SOURCES, TASKS, TIMERS};
+use crate::notes::{MAX_LABELS, MAX_TEXT, Notes, halves};
 
 /// Storage on the heap, with the kernel's tables where the host can let others read them.
 #[derive(Clone, Copy)]
 pub struct Published {
     limits: Limits,
     area: &'static Area,
+    notes: &'static Notes,
 }
 
 impl Published {
@@ -133,10 +38,11 @@ impl Published {
         let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
         let (tasks, sources) = (count(limits.tasks()), count(limits.sources()));
         let jobs = count(limits.jobs::<()>().limit());
-        let area = Box::leak(Box::new(Area::new([tasks, sources, jobs, tasks, sources], is_published)));
+        let limits_of_tables = [tasks, sources, jobs, tasks, sources, tasks, MAX_LABELS, MAX_TEXT / 4];
+        let area: &Area = Box::leak(Box::new(Area::new(limits_of_tables, is_published)));
         #[cfg(target_arch = "wasm32")]
         export::set(area);
-        Self { limits, area }
+        Self { limits, area, notes: Box::leak(Box::new(Notes::new(area))) }
     }
 
     fn table<T>(&self, table: usize, limit: usize) -> Table<T> {
@@ -191,7 +97,8 @@ impl Storage for Published {
     }
 
     fn note_handle(&self, source: SourceId, handle: u64) {
-        let Some([generation, number]) = self.area.handle(source.index()) else { return };
+        let row = self.area.words(HANDLES, HANDLE_WORDS * source.index(), HANDLE_WORDS);
+        let Some([generation, number]) = row else { return };
         let [index, current] = halves(source.to_bits());
         generation.store(0, Ordering::Relaxed);
         fence(Ordering::Release);
@@ -200,12 +107,13 @@ impl Storage for Published {
         let len = self.area.word(span(HANDLES) + 2);
         len.store(len.load(Ordering::Relaxed).max(index + 1), Ordering::Relaxed);
     }
-}
 
-/// Returns the low and the high half: of an id, its index and its generation.
-#[expect(clippy::cast_possible_truncation, reason = "the halves are 32 bits each")]
-fn halves(number: u64) -> [u32; 2] {
-    [number as u32, (number >> 32) as u32]
+    #[inline]
+    fn note_task(&self, task: TaskId, note: TaskNote) {
+        if self.area.size > 0 {
+            self.notes.add(task, note);
+        }
+    }
 }
 
 /// The marks around the changes of the tables.
@@ -300,7 +208,7 @@ impl<T> Slots<T> for Table<T> {
 mod export {
     use core::cell::RefCell;
 
-    use super::Area;
+    use crate::area::Area;
     use crate::sole::Sole;
 
     static IS_PUBLISHED: Sole<bool> = Sole(RefCell::new(false));
@@ -337,6 +245,7 @@ mod tests {
     use sinbin_core::Instant;
     use sinbin_core::Kernel;
     use sinbin_core::kernel::{Step, Wait};
+    use sinbin_core::observe::directory::TABLES;
     use sinbin_core::observe::{Image, TASK_WORDS};
 
     use super::*;
@@ -389,7 +298,8 @@ mod tests {
     #[test]
     fn tables_that_no_host_has_asked_for_are_not_published() {
         let area = Area::new([10; TABLES.len()], false);
-        assert_eq!((area.size, area.handle(0).is_none(), area.take::<[u32; 14]>(TASKS)), (0, true, None));
+        assert_eq!((area.size, area.words(HANDLES, 0, 1).is_none()), (0, true));
+        assert_eq!(area.take::<[u32; 14]>(TASKS), None);
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl Tangle {
 
     /// Spawns two tasks that wait for each other.
     fn tie(&self) {
-        let left = Rc::new(Lock::new(self.handle, ()));
-        let right = Rc::new(Lock::new(self.handle, ()));
+        let left = Rc::new(Lock::named(self.handle, "left", ()));
+        let right = Rc::new(Lock::named(self.handle, "right", ()));
         for (first, second) in [(left.clone(), right.clone()), (right, left)] {
             // Without capacity for both, none waits forever.
             self.handle.spawn(take_both(self.handle, first, second)).ok();
