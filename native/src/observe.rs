@@ -51,7 +51,7 @@ pub use observed::Observed;
 #[cfg(unix)]
 pub use poll_notes::PollNotes;
 pub use pollable::{Poll, Pollable, PollableKind};
-pub use snapshot::{Counter, GuestSource, LoopState, Snapshot, SpawnLabel, TaskInfo};
+pub use snapshot::{Counter, GuestSource, LoopState, RunningStep, Snapshot, SpawnLabel, TaskInfo};
 pub use source::{Source, SourceKind};
 pub use table::Table;
 pub use wait_name::WaitName;

@@ -243,8 +243,15 @@ fn a_deadlock_of_two_tasks_is_shown_while_others_go_on() {
     thread.join().unwrap();
 }
 
+/// A step that is the first one of its turn has begun with it.
 #[test]
 fn a_task_that_keeps_the_loop_is_the_running_one() {
+    for is_first in [false, true] {
+        keeps_the_loop(is_first);
+    }
+}
+
+fn keeps_the_loop(is_first: bool) {
     let (tell, told) = mpsc::channel();
     let done = Arc::new(AtomicBool::new(false));
     let is_done = Arc::clone(&done);
@@ -254,6 +261,9 @@ fn a_task_that_keeps_the_loop_is_the_running_one() {
                 handle.spawn(async move { handle.sleep(Duration::from_secs(3600)).await }).unwrap();
             let mut busy = handle
                 .spawn(async move {
+                    if is_first {
+                        handle.sleep(Duration::from_millis(1)).await;
+                    }
                     tell.send(handle.current().unwrap()).unwrap();
                     while !is_done.load(Ordering::Relaxed) {
                         std::hint::spin_loop();
@@ -281,6 +291,8 @@ fn a_task_that_keeps_the_loop_is_the_running_one() {
     let running: Vec<_> = snapshot.tasks.iter().filter(|task| task.is_running).collect();
     assert_eq!(running.iter().map(|task| task.view.id).collect::<Vec<_>>(), [busy]);
     assert_eq!(snapshot.state.phase, Phase::Running);
+    let step = running[0].step.expect("it runs");
+    assert_eq!((step.turn, step.is_first), (snapshot.state.turn, is_first));
     let earlier = snapshot.state.busy_for();
     wait_for(|| {
         let loops = loops_of(std::process::id()).ok()?;

@@ -51,6 +51,14 @@ fn where_names_the_task_that_keeps_the_loop() {
         assert_eq!((&place["phase"], &place["task"]["name"]), (&"running".into(), &name.into()));
         assert!(place["task"]["spawned_at"].as_str().unwrap().contains("hangs.rs:"), "{place}");
         assert_eq!(place["task"]["state"], "running");
+        // The main task has run before it in this turn.
+        assert!(
+            place["task"]["step_ns"].as_u64() >= place["busy_ns"].as_u64().map(|busy| busy / 2),
+            "{place}"
+        );
+        assert_eq!(place["task"]["step_is_exact"], false);
+        let text = run(&["ps", &pid]).stdout;
+        assert!(text.contains("running  < ") || text.contains("running < "), "{text}");
         assert!(place["stack"].is_array() || place["stack_missing"].is_string(), "{place}");
         // The system may refuse to tell the system call.
         if let Some(call) = place["system_call"].as_str().filter(|_| way == "block") {

@@ -13,7 +13,7 @@ use crate::observe::event::whole;
 use crate::observe::guest_tables::{GuestWords, Tables};
 use crate::observe::observed::Observed;
 use crate::observe::region::{copy, steady_row};
-use crate::observe::snapshot::{Names, SpawnLabel, TaskInfo};
+use crate::observe::snapshot::{Names, RunningStep, SpawnLabel, TaskInfo};
 use crate::observe::wait_name::WaitName;
 
 /// The tables, by their indexes in the directory.
@@ -33,7 +33,7 @@ impl Observed {
     pub(super) fn guest_info(
         &self,
         view: TaskView,
-        is_running: bool,
+        step: Option<RunningStep>,
         tables: &Tables,
         names: &mut Names,
     ) -> TaskInfo {
@@ -56,7 +56,8 @@ impl Observed {
             spawned: None,
             source: waits_on.first().map(|(_, source)| *source),
             waits_on,
-            is_running,
+            is_running: step.is_some(),
+            step,
         }
     }
 }

@@ -10,7 +10,7 @@ use sinbin_core::observe::{JOB_WORDS, LAYOUT, SOURCE_WORDS, TASK_WORDS, TIMER_WO
 pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"sinbin\x01\n");
 
 /// The version of the header and of the rows in this directory. The version of the kernel's rows is added to it.
-pub(crate) const VERSION: u32 = LAYOUT << 16 | 5;
+pub(crate) const VERSION: u32 = LAYOUT << 16 | 6;
 
 /// A table of the published memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -211,6 +211,8 @@ pub(crate) struct Turning {
     pub(crate) waits: AtomicU64,
     /// The loop's time at the beginning of the turn.
     pub(crate) now: AtomicU64,
+    /// The number of steps before the turn.
+    pub(crate) before: AtomicU64,
     /// The [`Phase`].
     pub(crate) phase: AtomicU32,
     /// 1 if the loop drains.

@@ -11,7 +11,7 @@ use crate::host::Tally;
 use crate::observe::board::Board;
 use crate::observe::control::Control;
 use crate::observe::event::{self, Event, EventKind, halves};
-use crate::observe::header::{ADDRESS_WORDS, Drives, EVENT_WORDS, NAME_WORDS, Part, Phase};
+use crate::observe::header::{ADDRESS_WORDS, Drives, EVENT_WORDS, Header, NAME_WORDS, Part, Phase};
 use crate::observe::labels::Labels;
 use crate::observe::region::{HeaderRef, copy};
 use crate::observe::source::{self, Source, SourceKind};
@@ -80,7 +80,9 @@ impl Observer {
     /// Notes the time at the beginning of a turn, in which the loop runs tasks.
     #[inline]
     pub(crate) fn turn(&self, now: Instant) {
-        self.header.turning.now.store(now.as_nanos(), Ordering::Relaxed);
+        let Header { steady, turning, .. } = &*self.header;
+        turning.now.store(now.as_nanos(), Ordering::Relaxed);
+        turning.before.store(steady.steps.load(Ordering::Relaxed), Ordering::Relaxed);
         // In this order, so that a loop that has just waited does not look as if it had been busy for so long.
         self.phase(Phase::Running);
     }

@@ -12,7 +12,7 @@ use sinbin_core::{Instant, Interest, Kernel, Limits, SourceId, TaskId};
 
 use crate::observe::error::ObserveError;
 use crate::observe::event::whole;
-use crate::observe::header::{ADDRESS_WORDS, Drives, NAME_WORDS, Part, Phase};
+use crate::observe::header::{ADDRESS_WORDS, Drives, Header, NAME_WORDS, Part, Phase};
 use crate::observe::observed::Observed;
 use crate::observe::pollable::Poll;
 use crate::observe::region::{copy, steady_row};
@@ -147,6 +147,17 @@ pub struct TaskInfo {
     pub waits_for: Option<WaitName>,
     /// True if this task runs now.
     pub is_running: bool,
+    /// The step that the task runs now.
+    pub step: Option<RunningStep>,
+}
+
+/// The step of the task that runs. A loop notes the time of each turn, but not that of each step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RunningStep {
+    /// The loop's time at the beginning of the turn. The step began then, or later.
+    pub turn: Instant,
+    /// True if the step is the first one of the turn, and so began with it.
+    pub is_first: bool,
 }
 
 /// A source of a guest, as its host knows it.
@@ -289,7 +300,7 @@ impl Observed {
     /// Copies all tables, if no change comes in between.
     fn copy_all(&self) -> Option<Copied> {
         let header = self.header();
-        let mut copied = Copied { parts: Default::default(), head: 0, turn: Instant::ZERO, phase: 0 };
+        let mut copied = Copied { parts: Default::default(), head: 0, turn: Instant::ZERO, step: None };
         for attempt in 0..ATTEMPTS {
             let marks = header.steady.marks.load(Ordering::Acquire);
             if marks % 2 == 1 {
@@ -298,7 +309,7 @@ impl Observed {
             }
             copied.head = header.steady.head.load(Ordering::Relaxed);
             copied.turn = Instant::from_nanos(header.turning.now.load(Ordering::Relaxed));
-            copied.phase = header.turning.phase.load(Ordering::Relaxed);
+            copied.step = self.step();
             let parts = [Part::Tasks, Part::Sources, Part::Jobs, Part::Timers];
             for (to, part) in copied.parts.iter_mut().zip(parts) {
                 to.clear();
@@ -320,12 +331,12 @@ impl Observed {
         let image = Image { tasks, sources, jobs, timers, head: copied.head, now: copied.turn };
         let kernel: Kernel<Limits> = Kernel::restore(&image).map_err(|broken| self.broken(broken))?;
         kernel.audit().map_err(|broken| self.broken(broken))?;
-        let is_running = Phase::decode(copied.phase) == Some(Phase::Running);
-        let running = kernel.queue().next().filter(|_| is_running);
+        let running = kernel.queue().next();
+        let step = |view: &TaskView| copied.step.filter(|_| running == Some(view.id));
         let mut names = Names::new();
         Ok(Snapshot {
             state: self.state()?,
-            tasks: kernel.tasks().map(|view| self.info(view, running == Some(view.id), &mut names)).collect(),
+            tasks: kernel.tasks().map(|view| self.info(view, step(&view), &mut names)).collect(),
             guest_sources: self.guest_sources(),
             guest_failure: None,
             poll: None,
@@ -338,8 +349,8 @@ impl Observed {
         let len = self.used(Part::Tasks).len() / TASK_WORDS;
         let (mut tasks, mut names) = (Vec::new(), Names::new());
         for index in 0..u32::try_from(len).unwrap_or(u32::MAX) {
-            if let Some((view, is_running)) = self.task(index)? {
-                tasks.push(self.info(view, is_running, &mut names));
+            if let Some((view, step)) = self.task(index)? {
+                tasks.push(self.info(view, step, &mut names));
             }
         }
         let is_ready = |task: &&TaskInfo| task.view.state == TaskState::Ready;
@@ -354,8 +365,19 @@ impl Observed {
         })
     }
 
-    /// Returns the task at `index`, as it is at one moment, and true if it runs then.
-    pub(crate) fn task(&self, index: u32) -> Result<Option<(TaskView, bool)>, ObserveError> {
+    /// Returns the step that the first task of the run queue runs now, if the loop runs tasks.
+    fn step(&self) -> Option<RunningStep> {
+        let Header { steady, turning, .. } = self.header();
+        let is_running = turning.phase.load(Ordering::Acquire) == Phase::Running as u32;
+        let turn = Instant::from_nanos(turning.now.load(Ordering::Relaxed));
+        let before = turning.before.load(Ordering::Relaxed);
+        // The step of a guest's loop is a turn of the guest, which may run several steps of its tasks.
+        let is_first = steady.steps.load(Ordering::Relaxed) <= before + 1 && !self.is_guest();
+        is_running.then_some(RunningStep { turn, is_first })
+    }
+
+    /// Returns the task at `index`, as it is at one moment, and the step that it runs then.
+    pub(crate) fn task(&self, index: u32) -> Result<Option<(TaskView, Option<RunningStep>)>, ObserveError> {
         let header = self.header();
         let mut same: Option<(u64, Moment)> = None;
         let mut attempts = 0;
@@ -364,11 +386,11 @@ impl Observed {
             let row = self.row(Part::Tasks, index as usize).and_then(copy::<TASK_WORDS>);
             let view = row.map_or(Ok(None), |row| view(index, &row, self));
             let is_head = header.steady.head.load(Ordering::Relaxed) == index;
-            let is_running = is_head && header.turning.phase.load(Ordering::Relaxed) == Phase::Running as u32;
+            let step = self.step().filter(|_| is_head);
             fence(Ordering::Acquire);
             if marks.is_multiple_of(2) && header.steady.marks.load(Ordering::Relaxed) == marks {
                 let view = view.map_err(|broken| self.broken(broken))?;
-                return Ok(view.map(|view| (view, is_running && view.state == TaskState::Ready)));
+                return Ok(view.map(|view| (view, step.filter(|_| view.state == TaskState::Ready))));
             }
             match same {
                 Some((seen, since)) if seen == marks => {
@@ -399,10 +421,13 @@ impl Observed {
         };
         match tables.tasks(snapshot.state.turn) {
             Ok(Some(found)) => {
+                let step = RunningStep { turn: snapshot.state.turn, is_first: false };
                 let running = found.first.filter(|_| snapshot.state.phase == Phase::Running);
                 let mut names = Names::new();
-                let info =
-                    |view: &TaskView| self.guest_info(*view, running == Some(view.id), &tables, &mut names);
+                let info = |view: &TaskView| {
+                    let step = (running == Some(view.id)).then_some(step);
+                    self.guest_info(*view, step, &tables, &mut names)
+                };
                 snapshot.tasks = found.views.iter().map(info).collect();
                 (snapshot.queue, snapshot.is_of_one_moment) = (found.queue, found.are_of_one_moment);
             }
@@ -413,7 +438,7 @@ impl Observed {
     }
 
     /// Adds what the loop has noted about a task.
-    fn info(&self, view: TaskView, is_running: bool, names: &mut Names) -> TaskInfo {
+    fn info(&self, view: TaskView, step: Option<RunningStep>, names: &mut Names) -> TaskInfo {
         let notes = self.row(Part::Names, view.id.index()).and_then(steady_row::<NAME_WORDS>);
         let notes = notes.filter(|notes| u64::from(notes[0]) == view.id.to_bits() >> 32);
         let [_, label, parent, parent2, at, at2, wait, source] = notes.unwrap_or_default();
@@ -433,7 +458,8 @@ impl Observed {
             spawned: notes.map(|_| Instant::from_nanos(whole(at, at2))),
             source,
             waits_on,
-            is_running,
+            is_running: step.is_some(),
+            step,
         }
     }
 
@@ -481,7 +507,7 @@ struct Copied {
     parts: [Vec<u32>; 4],
     head: u32,
     turn: Instant,
-    phase: u32,
+    step: Option<RunningStep>,
 }
 
 impl Rows for Observed {

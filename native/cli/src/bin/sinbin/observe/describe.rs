@@ -29,6 +29,15 @@ pub(crate) fn state(task: &TaskInfo) -> &'static str {
     }
 }
 
+/// Returns the time since which a task is in its state: of a task that runs, since its step began at the earliest.
+pub(crate) fn since(task: &TaskInfo, state: &LoopState) -> String {
+    match task.step {
+        Some(step) if step.is_first => span(state.now.since(step.turn)),
+        Some(step) => format!("< {}", span(state.now.since(step.turn))),
+        None => span(state.now.since(task.view.since)),
+    }
+}
+
 /// Returns true if the task accepts connections for its loop.
 pub(crate) fn is_acceptor(task: &TaskInfo) -> bool {
     task.source.is_some_and(|source| source.kind == SourceKind::Listener)

@@ -65,6 +65,10 @@ pub(crate) struct TaskJson {
     spawned_at: Option<String>,
     state: &'static str,
     since_ns: u64,
+    /// The time for which the present step of a task that runs has taken at most.
+    step_ns: Option<u64>,
+    /// True if the step has taken exactly that time.
+    step_is_exact: bool,
     age_ns: Option<u64>,
     /// The share of the time that the task ran for, if it was sampled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -220,6 +224,8 @@ impl TaskJson {
             spawned_at: task.label.as_ref().and_then(|label| label.spawned.clone()),
             state: describe::state(task),
             since_ns: nanos(state.now.since(view.since)),
+            step_ns: task.step.map(|step| nanos(state.now.since(step.turn))),
+            step_is_exact: task.step.is_some_and(|step| step.is_first),
             age_ns: task.spawned.map(|spawned| nanos(state.now.since(spawned))),
             runs: None,
             bin: describe::bin(task),

@@ -216,7 +216,7 @@ fn words(task: &TaskInfo, state: &LoopState) -> String {
     let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
     let does = match describe::state(task) {
         "waiting" => format!("has waited for {since} for {}", describe::waits(task, state)),
-        "running" => "runs".to_owned(),
+        "running" => format!("has run for {}", describe::since(task, state).replace("< ", "at most ")),
         _ => format!("has been in the run queue for {since}"),
     };
     format!("{name}{place}, {does}").trim_start_matches(", ").to_owned()

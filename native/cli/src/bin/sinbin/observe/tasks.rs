@@ -48,7 +48,7 @@ pub(crate) fn list(snapshot: &Snapshot, samples: Option<&Samples>) -> String {
                     Some(_) => format!("{} {:.0} %", describe::state(task), share * 100.0).into(),
                     None => describe::state(task).into(),
                 },
-                describe::span(state.now.since(task.view.since)).into(),
+                describe::since(task, state).into(),
                 describe::waits(task, state).into(),
                 describe::name(task, state).into(),
                 describe::place(task).into(),

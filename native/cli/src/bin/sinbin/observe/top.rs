@@ -218,7 +218,7 @@ fn task_table(snapshot: &Snapshot, sort: Sort, height: usize) -> Table<'static> 
             Row::new([
                 task.view.id.to_string(),
                 describe::state(task).to_owned(),
-                describe::span(state.now.since(task.view.since)),
+                describe::since(task, state),
                 describe::waits(task, state),
                 describe::short(describe::name(task, state)).to_owned(),
                 describe::place(task).to_owned(),

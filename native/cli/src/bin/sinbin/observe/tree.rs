@@ -87,7 +87,7 @@ impl<'a> Forest<'a> {
             "waiting" => format!("waits for {waits}"),
             other => other.to_owned(),
         };
-        let since = describe::span(state.now.since(task.view.since));
+        let since = describe::since(task, state);
         let name = describe::name(task, state);
         let place = describe::place(task);
         let place = if place.is_empty() { String::new() } else { format!(", spawned at {place}") };
