@@ -9,7 +9,9 @@ use sinbin_core::kernel::{Failure, IdMap};
 use sinbin_core::peers::Peer;
 use sinbin_core::serve::{Admission, Guarded, ServeTask};
 use sinbin_core::task::{Label, NamedWait};
-use sinbin_core::{Host, Instant, IoError, Job, JobId, Kernel, Serves, Service, SourceId, Task, TaskId};
+use sinbin_core::{
+    Host, Instant, IoError, Job, JobId, Kernel, Serves, Service, SourceId, Step, Task, TaskId,
+};
 
 use crate::caught::{Catch, Caught, caught};
 use crate::clock::Clock;
@@ -22,6 +24,7 @@ use crate::peer_limit::PeerLimit;
 use crate::reactor::Reactor;
 use crate::server::Stopper;
 use crate::sockets::{Socket, Sockets, is_exhaustion, prepare_accepted};
+use crate::task_spans::TaskSpans;
 use crate::workers::Blocking;
 
 /// The counters of a loop, over its whole life.
@@ -70,6 +73,8 @@ pub struct Native<S: Service> {
     pub(crate) inbox: Option<Inbox>,
     pub(crate) decay: Decay,
     pub(crate) observer: Observer,
+    /// The spans of the tasks, or `None` if no subscriber asks for them.
+    pub(crate) spans: Option<Box<TaskSpans>>,
     /// The commands of other processes, or `None` if the loop accepts none.
     pub(crate) control: Option<Control>,
 }
@@ -169,8 +174,12 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
 
     #[inline]
     fn stored(&mut self, task: TaskId, label: impl FnOnce() -> Option<Label>) {
-        if self.observer.is_on() {
-            self.observer.named(task, caught(label).ok().flatten());
+        if self.observer.is_on() || self.spans.is_some() {
+            let label = caught(label).ok().flatten();
+            self.observer.named(task, label);
+            if let Some(spans) = &mut self.spans {
+                spans.begin::<S::Conn>(task, label);
+            }
         }
     }
 
@@ -179,13 +188,26 @@ impl<S: Service<Job: SendJob>> Host for Native<S> {
     }
 
     #[inline]
-    fn before_step(&mut self, _: &Kernel<Memory>) {
+    fn before_step(&mut self, kernel: &Kernel<Memory>) {
         self.observer.step();
+        if let Some(spans) = &self.spans {
+            spans.enter(kernel);
+        }
+    }
+
+    #[inline]
+    fn after_step(&mut self, kernel: &Kernel<Memory>, _: &Step) {
+        if let Some(spans) = &self.spans {
+            spans.exit(kernel);
+        }
     }
 
     fn ended(&mut self, task: TaskId, failure: Option<Failure>) {
         let kind = if failure.is_some() { EventKind::Failed } else { EventKind::Ended };
         self.observer.event(kind, Some(task), 0);
+        if let Some(spans) = &mut self.spans {
+            spans.end(task);
+        }
         if let Some(failure) = failure {
             self.counts.failed += 1;
             tracing::debug!(%task, %failure, "a connection failed");

@@ -70,6 +70,7 @@ pub mod signal;
 mod socket_io;
 mod sockets;
 mod task_failures;
+mod task_spans;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod watched;

@@ -59,4 +59,4 @@ pub use wait_name::WaitName;
 pub(crate) use board::{Board, board};
 pub(crate) use control::{CONTROL, Command, Control};
 pub(crate) use header::{Drives, Part};
-pub(crate) use observer::{Gauges, LimitsOfLoop, Observer};
+pub(crate) use observer::{Gauges, LimitsOfLoop, Observer, unwrapped};

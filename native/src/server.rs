@@ -28,6 +28,7 @@ use crate::platform::label;
 use crate::pool::{KEEP_ALIVE, PoolLimits, Purpose};
 use crate::reactor::{Notifier, Reactor};
 use crate::sockets::{self, Listening, Socket, Sockets, prepare};
+use crate::task_spans::TaskSpans;
 use crate::workers::{Blocking, Workers};
 
 /// The maximum number of listeners of a server.
@@ -370,6 +371,7 @@ impl<S: NativeService> Server<S> {
             service,
             clock,
             observer,
+            spans: TaskSpans::if_asked(),
             sockets: Sockets::new(tasks, &reactor, clock, settings.max_buffered),
             reactor,
             compute,

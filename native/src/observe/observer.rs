@@ -328,7 +328,7 @@ impl Observer {
 }
 
 /// Returns the name of a service's function, which `Settings::serve` wraps.
-fn unwrapped(name: &str) -> &str {
+pub(crate) fn unwrapped(name: &str) -> &str {
     let inner = name.strip_prefix("sinbin::run::Reported<").and_then(|name| name.strip_suffix('>'));
     // Some compilers print lifetimes.
     let inner = inner.map_or(name, |inner| inner.strip_prefix("'_, ").unwrap_or(inner));
