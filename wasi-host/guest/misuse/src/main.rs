@@ -13,7 +13,7 @@ use wasi::sockets::ip_name_lookup::resolve_addresses;
 use wasi::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress};
 use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use wasi::sockets::tcp_create_socket::create_tcp_socket;
-use wasi::sockets::udp::{OutgoingDatagram, UdpSocket};
+use wasi::sockets::udp::{IncomingDatagram, IncomingDatagramStream, OutgoingDatagram, UdpSocket};
 use wasi::sockets::udp_create_socket::create_udp_socket;
 
 /// Something that the command does, with its address.
@@ -329,22 +329,25 @@ fn udp_limited(address: SocketAddr) {
     let socket = udp_server(address);
     let (incoming, outgoing) = socket.stream(None).expect("streams");
     let readable = incoming.subscribe();
-    readable.block();
-    let first = incoming.receive(1).expect("a datagram").remove(0);
+    let first = next_datagram(&incoming);
     outgoing.check_send().expect("a permit");
     let reply = OutgoingDatagram { data: b"next".to_vec(), remote_address: Some(first.remote_address) };
     outgoing.send(&[reply]).expect("a datagram");
     readable.block();
     drop((readable, incoming, outgoing));
     let (incoming, _outgoing) = socket.stream(Some(first.remote_address)).expect("streams");
+    println!("{}", String::from_utf8_lossy(&next_datagram(&incoming).data));
+}
+
+/// Waits for a datagram. A socket may be ready without one.
+fn next_datagram(incoming: &IncomingDatagramStream) -> IncomingDatagram {
     let readable = incoming.subscribe();
-    let received = loop {
+    loop {
         readable.block();
         if let Some(datagram) = incoming.receive(1).expect("datagrams").pop() {
-            break datagram;
+            return datagram;
         }
-    };
-    println!("{}", String::from_utf8_lossy(&received.data));
+    }
 }
 
 /// Sends back the first three datagrams.
