@@ -11,7 +11,7 @@ const words = {
     if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
     if (seconds >= 60) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
     if (seconds >= 10) return `${seconds} s`;
-    if (seconds >= 1) return `${(nanos / 1e9).toFixed(1)} s`;
+    if (seconds >= 1) return `${(Math.floor(nanos / 1e8) / 10).toFixed(1)} s`;
     if (nanos >= 1e6) return `${Math.floor(nanos / 1e6)} ms`;
     return `${Math.floor(nanos / 1e3)} µs`;
   },

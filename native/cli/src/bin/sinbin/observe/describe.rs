@@ -6,7 +6,7 @@ use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{LoopState, Source, SourceKind, TaskInfo};
 use sinbin::{Instant, Interest, SourceId, WaitTarget};
 
-/// Returns a span in the unit that fits, such as "1.2 s".
+/// Returns a span in the unit that fits, such as "1.2 s", rounded down.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match () {
@@ -14,7 +14,7 @@ pub(crate) fn span(span: Duration) -> String {
         () if seconds >= 3600 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         () if seconds >= 60 => format!("{} min {} s", seconds / 60, seconds % 60),
         () if seconds >= 10 => format!("{seconds} s"),
-        () if seconds >= 1 => format!("{:.1} s", span.as_secs_f64()),
+        () if seconds >= 1 => format!("{seconds}.{} s", span.subsec_millis() / 100),
         () if span.as_millis() >= 1 => format!("{} ms", span.as_millis()),
         () => format!("{} µs", span.as_micros()),
     }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_span_is_told_in_the_unit_that_fits() {
-        let told = [0, 999, 1_000, 1_234_567, 59_999_999, 61_000_000, 3_700_000_000, 90_000_000_000]
+        let told = [0, 999, 1_000, 1_299_999, 59_999_999, 61_000_000, 3_700_000_000, 90_000_000_000]
             .map(|micros| span(Duration::from_micros(micros)));
         let expected = ["0 µs", "999 µs", "1 ms", "1.2 s", "59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"];
         assert_eq!(told, expected);
