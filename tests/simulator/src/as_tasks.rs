@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 
-use sinbin_core::exec::Jobs;
+use sinbin_core::exec::{Connects, Jobs};
 use sinbin_core::task::{
     Async, AsyncHost, AsyncService, Conn, ErasedJob, Handle, NoWakers, Pool, RunContext,
 };
 use sinbin_core::{Host, IoError, JobId, SourceId};
 
 use crate::client_model::ClientModel;
+use crate::network::Network;
 use crate::plan::Plan;
 use crate::report::Ended;
 use crate::rng::Rng;
@@ -25,9 +26,12 @@ where
     Self: Host<Task: From<Async<'d>>>,
 {
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
-        let Some(Role::Peer(number)) = self.entry(source).map(|entry| entry.role) else {
-            return Err(IoError::Closed);
+        let number = match self.entry(source).map(|entry| entry.role) {
+            Some(Role::Peer(number)) => number,
+            Some(Role::Upstream(number)) => return self.shut_upstream(number),
+            _ => return Err(IoError::Closed),
         };
+        self.check_shut_client(number);
         self.peers[number].shut = true;
         self.rouse(number);
         Ok(())
@@ -35,6 +39,18 @@ where
 
     fn peer(&self, _: SourceId) -> Option<SocketAddr> {
         None
+    }
+
+    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
+        Connects::connect(self, address, new)
+    }
+
+    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
+        Connects::connect_name(self, host, port, new)
+    }
+
+    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
+        Connects::connected(self, source)
     }
 
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
@@ -63,7 +79,7 @@ pub fn simulate_tasks<T: ClientModel, R: 'static>(
     talks: impl FnMut(&mut Rng) -> T,
     told: bool,
 ) -> Ended {
-    run(service, plan, rng, talks, Story::of(told), false)
+    run(service, plan, rng, talks, Story::of(told), false, None)
 }
 
 /// Runs a service whose tasks do not wake or cancel each other. The simulation checks that no task is woken or
@@ -75,7 +91,33 @@ pub(crate) fn simulate_lone_tasks<T: ClientModel, R: 'static>(
     talks: impl FnMut(&mut Rng) -> T,
     story: Story,
 ) -> Ended {
-    run(service, plan, rng, talks, story, true)
+    run(service, plan, rng, talks, story, true, None)
+}
+
+/// Runs a service that is an `async fn` and calls out into `network`, by `plan`. If the network says that the service is
+/// a relay, its clients are relayed ones ([`RelayTalk`](crate::client_model::RelayTalk)). The run records its story if
+/// `told` is set.
+pub fn simulate_callers<T: ClientModel, R: 'static>(
+    service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
+    network: Network,
+    plan: &Plan,
+    rng: Rng,
+    talks: impl FnMut(&mut Rng) -> T,
+    told: bool,
+) -> Ended {
+    run(service, plan, rng, talks, Story::of(told), false, Some(network))
+}
+
+/// Runs a service that calls out, and whose tasks do not wake or cancel each other.
+pub(crate) fn simulate_lone_callers<T: ClientModel, R: 'static>(
+    service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
+    network: Network,
+    plan: &Plan,
+    rng: Rng,
+    talks: impl FnMut(&mut Rng) -> T,
+    story: Story,
+) -> Ended {
+    run(service, plan, rng, talks, story, true, Some(network))
 }
 
 fn run<T: ClientModel, R: 'static>(
@@ -85,6 +127,7 @@ fn run<T: ClientModel, R: 'static>(
     talks: impl FnMut(&mut Rng) -> T,
     story: Story,
     tasks_ask_nothing: bool,
+    network: Option<Network>,
 ) -> Ended {
     let run_context = RunContext::new(&NoWakers);
     let handle = Handle::new(&run_context);
@@ -92,5 +135,6 @@ fn run<T: ClientModel, R: 'static>(
     let service = AsyncService::new(handle, pool.as_ref(), |conn| service(conn, handle));
     let mut run = Simulation::telling(service, plan, rng, talks, story);
     run.engine.platform.evidence.tasks_ask_nothing = tasks_ask_nothing;
+    run.engine.platform.outgoing.network = network;
     run.run_recorded()
 }

@@ -3,6 +3,7 @@
 mod any;
 mod echo;
 mod fib;
+mod relay;
 
 use crate::expected::{Expected, Read};
 use crate::rng::Rng;
@@ -10,6 +11,7 @@ use crate::rng::Rng;
 pub use any::AnyTalk;
 pub use echo::{EchoTalk, UpperTalk};
 pub use fib::FibTalk;
+pub use relay::RelayTalk;
 
 /// The client's side of a conversation, and its oracle: generates the text of a client, and derives from the service's
 /// reads the answers that the service owes. Each visit has a new one.

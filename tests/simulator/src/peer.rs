@@ -8,6 +8,8 @@ use crate::client_model::ClientModel;
 use crate::expected::Expected;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::tally::Tally;
+use crate::world::relay::Call;
 
 /// The way in which a client leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +85,12 @@ pub(crate) struct Peer<T> {
     /// The kernel's time when the server accepted the connection, and when it last received or sent bytes.
     pub(crate) began_at: Instant,
     pub(crate) moved_at: Instant,
+    /// The state of the connection that a relay requests for the client.
+    pub(crate) call: Call,
+    /// All bytes that the client has sent, and all that it has received; and all that it is to receive before the end.
+    pub(crate) spoken: Tally,
+    pub(crate) heard: Tally,
+    pub(crate) due: Option<Tally>,
     /// The client reads nothing before this time.
     reads_at: u64,
     /// The times since which the server can receive, and send, without interruption.
@@ -131,6 +139,10 @@ impl<T: ClientModel> Peer<T> {
             came_at: Instant::ZERO,
             began_at: Instant::ZERO,
             moved_at: Instant::ZERO,
+            call: Call::Missing,
+            spoken: Tally::default(),
+            heard: Tally::default(),
+            due: None,
             reads_at: 0,
             readable_since: None,
             writable_since: None,
@@ -195,6 +207,7 @@ impl<T: ClientModel> Peer<T> {
         let sent = if self.finished || self.closed { 0 } else { self.speak(plan, rng) };
         let is_stuck = now < self.reads_at && !rng.is_calm();
         let count = if is_stuck { 0 } else { rng.part(self.outbox.len(), plan.faults.pieces) };
+        self.heard.add(self.outbox.iter().take(count));
         self.outbox.drain(..count);
         self.moved += (sent + count) as u64;
         self.leave();
@@ -211,6 +224,7 @@ impl<T: ClientModel> Peer<T> {
         let rest = &self.script[self.said..];
         let count = rng.part(rest.len(), plan.faults.pieces);
         self.inbox.extend(&rest[..count]);
+        self.spoken.add(&rest[..count]);
         self.said += count;
         count
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::capacity::Capacity;
-use crate::rng::{OFTEN, Rng};
+use crate::rates::rates;
+use crate::rng::Rng;
 
 /// The executor of jobs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,34 +49,9 @@ pub struct Plan {
     pub faults: Faults,
 }
 
-macro_rules! faults {
-    ($($(#[$doc:meta])* $name:ident = $most:literal,)*) => {
-        /// The rates of faults, in [`OFTEN`](crate::OFTEN).
-        #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-        pub struct Faults {
-            $($(#[$doc])* pub $name: u32,)*
-        }
-
-        impl Faults {
-            /// All faults at once, at about the highest rates with which a run still makes progress.
-            pub const ALL: Self = Self { $($name: $most / 2,)* };
-
-            /// Draws some of the faults, each at a random rate. A subset is used because faults hide each other: Groce
-            /// and others, *Swarm Testing* (2012).
-            fn drawn(rng: &mut Rng) -> Self {
-                Self { $($name: rng.below(2) * rng.between(1, $most),)* }
-            }
-
-            /// Returns the names and rates of the faults that can happen.
-            fn named(&self) -> impl Iterator<Item = (&'static str, u32)> {
-                let all = [$((stringify!($name), self.$name),)*];
-                all.into_iter().filter(|(_, often)| *often > 0)
-            }
-        }
-    };
-}
-
-faults! {
+rates! {
+    /// The rates of faults, in [`OFTEN`](crate::OFTEN).
+    Faults, "faults":
     /// A read returns fewer bytes than are available, down to one byte, or nothing.
     short_reads = 800,
     /// A send accepts fewer bytes than there is capacity for, down to one byte, or nothing.
@@ -236,16 +212,5 @@ impl fmt::Display for Plan {
             "; room for {connections} connections, {tasks} tasks, {sources} sources, {jobs} jobs, {blocks} blocks of {block_size} bytes; {}",
             self.faults
         )
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = self.named().map(|(name, often)| format!("{} {often}", name.replace('_', " ")));
-        let named: Vec<_> = named.collect();
-        if named.is_empty() {
-            return write!(f, "no faults");
-        }
-        write!(f, "faults in {OFTEN}: {}", named.join(", "))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::network::Calls;
+
 /// Counts of one run, or of many.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Report {
@@ -15,6 +17,8 @@ pub struct Report {
     pub answers: u64,
     /// Jobs that were submitted.
     pub jobs: u64,
+    /// Outgoing connections.
+    pub calls: Calls,
     /// Bytes that the service received.
     pub received: u64,
     /// Bytes that the service sent.
@@ -35,6 +39,7 @@ impl Report {
         self.connections += other.connections;
         self.answers += other.answers;
         self.jobs += other.jobs;
+        self.calls.add(&other.calls);
         self.received += other.received;
         self.sent += other.sent;
         self.empty_sends += other.empty_sends;

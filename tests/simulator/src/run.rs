@@ -11,6 +11,7 @@ use sinbin_core::serve::{Engine, Stopped};
 use sinbin_core::{Instant, Kernel, Limits, Service, Task};
 
 use crate::client_model::ClientModel;
+use crate::network::Network;
 use crate::panics::catch;
 use crate::peer::Phase;
 use crate::plan::Plan;
@@ -54,6 +55,13 @@ where
     pub fn strict(mut self) -> Self {
         self.engine.platform.tasks_read_clocks = false;
         self.engine.platform.evidence.tasks_ask_nothing = true;
+        self
+    }
+
+    /// Lets the service call out into a network. Otherwise it can't.
+    #[must_use]
+    pub fn calling(mut self, network: Network) -> Self {
+        self.engine.platform.outgoing.network = Some(network);
         self
     }
 
@@ -140,12 +148,15 @@ where
             steps: self.engine.platform.promises.steps,
             simulated: self.engine.platform.now.since(Instant::ZERO),
             sum: self.engine.platform.story.sum(),
+            calls: self.engine.platform.outgoing.calls,
             ..self.engine.platform.report
         }
     }
 
     fn is_over(&self) -> bool {
-        !self.is_served && self.engine.platform.peers.iter().all(|peer| peer.phase == Phase::Over)
+        let world = &self.engine.platform;
+        let have_left = world.peers.iter().all(|peer| peer.phase == Phase::Over);
+        !self.is_served && have_left && world.outgoing.upstreams.is_empty()
     }
 
     /// Runs an iteration of the engine. Returns false if the engine had ended before.
@@ -182,7 +193,11 @@ where
             }
             None => {
                 let left = world.peers.iter().position(|peer| peer.phase != Phase::Over);
-                world.wrong(format!("the service has ended, and client {left:?} does not know"));
+                let upstreams: Vec<_> = world.outgoing.upstreams.keys().collect();
+                let what = format!(
+                    "the service has ended, and client {left:?} or upstreams {upstreams:?} do not know"
+                );
+                world.wrong(what);
             }
         }
     }

@@ -11,6 +11,7 @@ use sinbin_core::{Instant, Service, Task};
 
 use crate::capacity::Capacity;
 use crate::client_model::ClientModel;
+use crate::network::Network;
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::plan::{Computes, Faults, Plan};
@@ -119,6 +120,12 @@ where
     #[must_use]
     pub fn strict(self) -> Self {
         Self { run: self.run.strict(), ..self }
+    }
+
+    /// Lets the service call out into a network, as [`Simulation::calling`] does.
+    #[must_use]
+    pub fn calling(self, network: Network) -> Self {
+        Self { run: self.run.calling(network), ..self }
     }
 
     fn begin(service: S, plan: &Plan, rng: Rng, story: Story) -> Self {

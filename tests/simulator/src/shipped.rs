@@ -1,5 +1,6 @@
 //! Runs of the services that sinbin ships, and of the services written as `async fn`s.
 
+mod forward;
 mod tasks;
 
 use std::sync::Arc;
@@ -42,11 +43,14 @@ pub fn shipped_watched(plan: &Plan, rng: Rng, steps: &Arc<AtomicU64>) -> Ended {
 /// The number of services to choose from.
 const SERVICES: u32 = 12;
 
+/// The number of the service that calls out.
+const FORWARDER: u32 = 3;
+
 const NAMES: [&str; SERVICES as usize] = [
     "fib in lines",
     "fib in lines",
     "fib in lines",
-    "fib in lines",
+    "forwarder",
     "fib, in lines or bare as each client has it",
     "fib, bare",
     "echo",
@@ -59,6 +63,9 @@ const NAMES: [&str; SERVICES as usize] = [
 
 fn draw(plan: &Plan, mut rng: Rng, mut story: Story) -> Ended {
     let service = rng.below(SERVICES);
+    if service == FORWARDER {
+        return forward::run(plan, rng, story);
+    }
     story.begin(|| format!("{}; {plan}", NAMES[service as usize]));
     run(service, plan, rng, story)
 }
@@ -66,7 +73,7 @@ fn draw(plan: &Plan, mut rng: Rng, mut story: Story) -> Ended {
 fn run(service: u32, plan: &Plan, rng: Rng, story: Story) -> Ended {
     let idle_timeout = plan.idle_timeout;
     let framing = match service {
-        0..4 => Framing::Lines,
+        0..=FORWARDER => Framing::Lines,
         4 => Framing::Auto,
         5 => Framing::Bare,
         6 => return simulate(Echo { idle_timeout, ..Echo::default() }, plan, rng, story, |_| EchoTalk),

@@ -1,19 +1,23 @@
 //! The world of a run: sources, clients, jobs and scheduled events.
 //!
 //! Tasks see [`sockets`], which are queues in memory, [`jobs`], and a clock, which is a number. The peers of the
-//! sockets are [`clients`]. The engine uses the world as its [`platform`]: a [`poller`], and a wait ([`rest`]) in which
+//! sockets are [`clients`], and the upstreams of outgoing [`calls`], whose sockets are [`upstream_sockets`]; [`relay`] is
+//! the oracle of services that call out. The engine uses the world as its [`platform`]: a [`poller`], and a wait ([`rest`]) in which
 //! time passes. Events are reported to the kernel as [`news`]. Faults are injected between turns ([`fault_injection`]),
 //! and the promises are checked around each of the tasks' [`steps`].
 
+pub(crate) mod calls;
 mod clients;
 mod fault_injection;
 mod jobs;
 mod news;
 mod platform;
 mod poller;
+pub(crate) mod relay;
 pub(crate) mod rest;
 mod sockets;
 mod steps;
+mod upstream_sockets;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -24,6 +28,7 @@ use sinbin_core::{Instant, Interest, JobId, Readiness, Service, SourceId, TaskId
 
 use crate::client_model::ClientModel;
 use crate::evidence::Evidence;
+use crate::network::Flaw;
 use crate::peer::Peer;
 use crate::plan::{Computes, Plan};
 use crate::promises::Promises;
@@ -31,7 +36,9 @@ use crate::report::Report;
 use crate::rng::Rng;
 use crate::scripted::Scene;
 use crate::story::Story;
+use crate::upstream::{Line, Upstream};
 use crate::work::Work;
+use crate::world::calls::{Outgoing, UpstreamId};
 use crate::world::platform::Serving;
 use crate::world::steps::Owner;
 
@@ -42,6 +49,8 @@ pub(crate) enum Event {
     Act(usize),
     /// A job's computing time has passed.
     Job(JobId),
+    /// An upstream acts, or an attempt to connect to it goes on.
+    Upstream(UpstreamId),
 }
 
 /// The role of a source.
@@ -51,6 +60,8 @@ pub(crate) enum Role {
     Peer(usize),
     /// The server has closed the connection. Further input is discarded.
     Lingering(usize),
+    /// A connection that the service has requested, or an attempt to connect.
+    Upstream(UpstreamId),
 }
 
 /// A source, as a level-triggered poller knows it.
@@ -75,6 +86,7 @@ pub struct World<S: Service, T> {
     scheduled: u64,
     pub(crate) peers: Vec<Peer<T>>,
     pub(crate) backlog: VecDeque<usize>,
+    pub(crate) outgoing: Outgoing,
     pub(crate) listener: Option<SourceId>,
     pub(crate) sources: IdMap<SourceId, Entry>,
     /// Sources that may be ready.
@@ -125,6 +137,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             scheduled: 0,
             peers: Vec::new(),
             backlog: VecDeque::new(),
+            outgoing: Outgoing::default(),
             listener: None,
             sources: IdMap::new(),
             listed: Vec::new(),
@@ -186,14 +199,25 @@ impl<S: Service, T: ClientModel> World<S, T> {
             Role::Listener if self.backlog.is_empty() => Interest::NONE,
             Role::Listener => Interest::RECV,
             Role::Peer(number) | Role::Lingering(number) => self.peers[number].readiness(),
+            Role::Upstream(number) => {
+                let upstream = self.outgoing.upstreams.get(&number);
+                let is_forgotten =
+                    |line| matches!(line, Line::Failed(_)) && self.outgoing.has_flaw(Flaw::ForgetsFailures);
+                let upstream = upstream.filter(|upstream| !is_forgotten(upstream.line));
+                upstream.map_or(Interest::NONE, Upstream::readiness)
+            }
         }
     }
 
     /// Lists a source that has changed for the next poll.
     pub(crate) fn list(&mut self, id: SourceId) {
         let now = self.now;
-        if let Some(Role::Peer(number) | Role::Lingering(number)) = self.entry(id).map(|entry| entry.role) {
-            self.peers[number].note(now);
+        match self.entry(id).map(|entry| entry.role) {
+            Some(Role::Peer(number) | Role::Lingering(number)) => self.peers[number].note(now),
+            Some(Role::Upstream(number)) => {
+                self.outgoing.upstreams.get_mut(&number).into_iter().for_each(|upstream| upstream.note(now));
+            }
+            Some(Role::Listener) | None => {}
         }
         if let Some(entry) = self.entry(id)
             && !entry.is_listed

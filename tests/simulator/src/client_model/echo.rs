@@ -37,7 +37,7 @@ impl ClientModel for UpperTalk {
 }
 
 /// Appends bytes in which neighbours rarely are equal, so that a lost, doubled or swapped byte is noticed.
-fn noise(rng: &mut Rng, text: &mut Vec<u8>) {
+pub(super) fn noise(rng: &mut Rng, text: &mut Vec<u8>) {
     let len = *rng.pick(&[1, 10, 100, 1000, 5000]);
     let first = rng.below(256);
     text.extend((0..len).map(|at| (first.wrapping_add(at).wrapping_mul(0x9e37_79b1) >> 24) as u8));

@@ -26,6 +26,7 @@ where
         let connections = world.room().open();
         let fresh = room(&mut Kernel::new(&world.plan.capacity.limits()));
         let left = room(&mut executor.kernel);
+        world.check_calls()?;
         match () {
             () if lent > 0 => Err(format!("{lent} blocks of bytes were not returned")),
             () if !world.work.is_idle() => Err("a job is computed that no task waits for".to_owned()),

@@ -73,6 +73,7 @@ where
             None => {}
             Some((since, before)) if *before < came_about => (*since, *before) = (turns, came_about),
             Some((since, _)) if turns > *since + PATIENCE => {
+                self.engine.platform.check_ends_passed_on();
                 let tasks = tasks(&self.engine.executor.kernel);
                 self.engine.platform.wrong(format!("no progress, although no more faults happen:{tasks}"));
             }
@@ -84,6 +85,7 @@ where
         self.engine.platform.tell(|| "no more faults from here on".to_owned());
         self.calm_since = Some((self.engine.platform.report.turns, 0));
         self.engine.platform.rng.calm_down();
+        self.engine.platform.calm_upstreams();
         for number in 0..self.engine.platform.peers.len() {
             self.engine.platform.peers[number].calm_down();
             self.engine.platform.peers[number].asleep_until = 0;

@@ -25,6 +25,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
         let count = self.rng.part(room, self.plan.faults.pieces).max(room.min(1));
         peer.inbox.extend(&bytes[..count]);
+        peer.spoken.add(&bytes[..count]);
         self.acted(number, || format!("sends \"{}\"", bytes[..count].escape_ascii()));
         Ok(count)
     }
@@ -38,7 +39,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if most > 0 {
             let count = self.rng.part(most, self.plan.faults.pieces).max(1);
             room.iter_mut().zip(peer.outbox.drain(..count)).for_each(|(to, from)| *to = from);
+            peer.heard.add(&room[..count]);
             self.acted(number, || format!("receives {count} bytes"));
+            self.check_heard(number);
             return Ok(count);
         }
         match () {

@@ -92,6 +92,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             };
             format!("client {number} sends {sent} bytes, receives {got}{ends}")
         });
+        self.check_heard(number);
     }
 
     /// Lets time pass in the middle of a step, with the actions of clients in that time. Ends of jobs are reported
@@ -109,6 +110,10 @@ impl<S: Service, T: ClientModel> World<S, T> {
                     self.act(number);
                 }
                 Event::Job(_) => jobs.extend(entry),
+                Event::Upstream(number) => {
+                    self.now = self.now.max(Instant::from_nanos(at));
+                    self.upstream_acts(number);
+                }
             }
         }
         self.events.extend(jobs);

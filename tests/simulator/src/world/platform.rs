@@ -112,7 +112,7 @@ where
     }
 
     fn served(&self) -> impl Iterator<Item = SourceId> {
-        let served = |role| matches!(role, Role::Peer(_));
+        let served = |role| matches!(role, Role::Peer(_) | Role::Upstream(_));
         self.sources.iter().filter(move |(_, entry)| served(entry.role)).map(|(source, _)| source)
     }
 
@@ -332,10 +332,10 @@ impl<S: Service, T: ClientModel> World<S, T> {
         }
         for index in 0..self.sources.places() {
             if let Some((source, entry)) = self.sources.at(index)
-                && let Role::Peer(number) = entry.role
+                && let role @ (Role::Peer(_) | Role::Upstream(_)) = entry.role
             {
                 self.evidence.ready(source, Interest::RECV);
-                self.check_ready(kernel, source, Role::Peer(number), Interest::RECV);
+                self.check_ready(kernel, source, role, Interest::RECV);
             }
         }
     }

@@ -6,6 +6,7 @@ use sinbin_core::{Interest, Kernel, Limits, Service, SourceId};
 use crate::client_model::ClientModel;
 use crate::rng::Rng;
 use crate::story::ready_to;
+use crate::upstream::Upstream;
 use crate::world::{Role, World};
 
 impl<S: Service, T: ClientModel> World<S, T> {
@@ -64,6 +65,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let since = match role {
             Role::Listener => self.backlog.front().map(|number| self.peers[*number].came_at),
             Role::Peer(number) | Role::Lingering(number) => self.peers[number].known_since(),
+            Role::Upstream(number) => self.outgoing.upstreams.get(&number).and_then(Upstream::ready_since),
         };
         since.is_some_and(|since| self.now < since + self.plan.settle)
     }
@@ -94,6 +96,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             Role::Listener => self.acceptor,
             Role::Peer(number) => self.peers[number].task,
             Role::Lingering(number) => self.peers[number].lingering,
+            Role::Upstream(number) => self.outgoing.upstreams.get(&number).and_then(|upstream| upstream.task),
         };
         if let Err(broken) = self.promises.after_ready(kernel, task, source, report) {
             self.wrong(broken);

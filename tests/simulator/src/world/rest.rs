@@ -49,6 +49,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if next == Instant::NEVER && !has_timer {
             // The remaining tasks wait for clients that will send nothing more.
             if !self.is_to_stop && !self.is_draining() {
+                self.check_ends_passed_on();
                 self.stop();
                 return false;
             }
@@ -119,6 +120,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             match event {
                 Event::Act(number) => self.act(number),
                 Event::Job(job) => self.end_job(kernel, job),
+                Event::Upstream(number) => self.upstream_acts(number),
             }
         }
         self.now = self.now.max(Instant::from_nanos(until));

@@ -52,6 +52,9 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
     }
 
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError> {
+        if let Some(Role::Upstream(number)) = self.entry(source).map(|entry| entry.role) {
+            return self.recv_from_upstream(number, buffer);
+        }
         let (number, lingers) = self.number(source)?;
         let expected = &self.peers[number].expected;
         if !lingers && expected.is_at_its_end() {
@@ -99,6 +102,9 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
     }
 
     fn send(&mut self, source: SourceId, bytes: &[u8]) -> Result<usize, IoError> {
+        if let Some(Role::Upstream(number)) = self.entry(source).map(|entry| entry.role) {
+            return self.send_to_upstream(number, bytes);
+        }
         let (number, _) = self.number(source)?;
         let peer = &mut self.peers[number];
         self.report.empty_sends += u64::from(bytes.is_empty());
@@ -118,6 +124,7 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
         if let Err(wrong) = is_right {
             self.wrong(format!("client {number}: {wrong}"));
         }
+        self.pay_client(number, count);
         self.rouse(number);
         Ok(count)
     }
@@ -145,6 +152,7 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
                 self.close_socket(number);
                 self.leave();
             }
+            Role::Upstream(number) => self.close_upstream(number),
         }
     }
 
@@ -178,6 +186,7 @@ impl<S: Service, T: ClientModel> Host for World<S, T> {
         if let Some(failure) = failure.filter(|failure| failure.op == Op::Accept) {
             self.wrong(format!("the acceptor fails: {failure}"));
         }
+        self.check_left(task);
     }
 }
 
@@ -189,7 +198,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
     }
 
     /// Returns true if the system has not noticed yet what came at `since`, which it may only within the settle time.
-    fn is_unseen(&mut self, since: Instant) -> bool {
+    pub(super) fn is_unseen(&mut self, since: Instant) -> bool {
         self.now < since + self.plan.settle && self.rng.strikes(self.plan.faults.late)
     }
 
@@ -219,7 +228,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let (number, lingers) = match self.entry(source).map(|entry| entry.role) {
             Some(Role::Peer(number)) => (number, false),
             Some(Role::Lingering(number)) => (number, true),
-            Some(Role::Listener) | None => {
+            Some(Role::Listener | Role::Upstream(_)) | None => {
                 self.wrong(format!("a task uses source {source}, which is not a connection"));
                 return Err(IoError::Closed);
             }
@@ -233,7 +242,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let peer = &mut self.peers[number];
         if let Read::Bytes { bytes, .. } = read {
             peer.expected.take(bytes.len());
+            self.owe_upstream(number, bytes);
         }
+        let peer = &mut self.peers[number];
         let limit = block + peer.client_model.may_keep();
         peer.client_model.heard(read, &mut peer.expected);
         let kept = peer.expected.kept();
@@ -278,6 +289,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
             !self.evidence.tasks_ask_nothing || self.owners.iter().count() >= self.plan.capacity.tasks;
         if self.is_to_stop && peer.task.is_none() && is_crowded {
             return;
+        }
+        if self.outgoing.relays() {
+            return self.check_close_relayed(number);
         }
         let is_answered = peer.expected.is_settled();
         let has_all = peer.saw_end || peer.expected.is_over() || self.stopping;

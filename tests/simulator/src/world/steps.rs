@@ -48,7 +48,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
                 peer.lingers_until = now + Linger::PATIENCE;
                 Kind::Linger
             }
-            None => return self.wrong(format!("task {task} is for source {source}, which does not exist")),
+            Some(Role::Upstream(_)) | None => {
+                return self.wrong(format!("task {task} is for source {source}, which was not accepted"));
+            }
         };
         self.owners.insert(task, Owner { kind, source });
     }
@@ -84,8 +86,19 @@ impl<S: Service, T: ClientModel> World<S, T> {
         };
         self.promises.after_step(&mut self.evidence, task, step, self.now);
         self.check_patience(task, step);
+        self.check_call_deadline(task, step);
         self.story.add(task.to_bits());
         self.story.add(wake_reason as u64);
+    }
+
+    /// Returns the task that runs a step.
+    pub(super) fn running_task(&self) -> Option<TaskId> {
+        self.running.map(|(task, _)| task)
+    }
+
+    /// Returns the source for which the running task was spawned.
+    pub(super) fn running_source(&self) -> Option<SourceId> {
+        self.owners.get(self.running_task()?).map(|owner| owner.source)
     }
 
     /// Records which task runs, and the reasons for which the task may close its connection in this step.
@@ -125,10 +138,16 @@ impl<S: Service, T: ClientModel> World<S, T> {
         else {
             return;
         };
-        let is_of_it =
-            |what: &WaitTarget| matches!(what, WaitTarget::Recv(of) | WaitTarget::Send(of) if *of == source);
-        let in_time = |what: &WaitTarget| self.peers[number].came_before(*what, wait.deadline());
-        if let Some(what) = wait.targets().filter(is_of_it).find(in_time) {
+        let in_time = |what: &WaitTarget| match what {
+            WaitTarget::Recv(of) | WaitTarget::Send(of) if *of == source => {
+                self.peers[number].came_before(*what, wait.deadline())
+            }
+            WaitTarget::Recv(of) | WaitTarget::Send(of) => {
+                self.upstream_came_before(*of, *what, wait.deadline())
+            }
+            WaitTarget::Hangup(_) | WaitTarget::Job(_) => false,
+        };
+        if let Some(what) = wait.targets().find(in_time) {
             let deadline = wait.deadline();
             self.wrong(format!(
                 "promise 10: task {task} is woken by its deadline {deadline:?}, and {what:?} was ready before"

@@ -121,10 +121,14 @@ fn shortened(seed: u64, stop: &Stop) -> Short {
 
 /// Summarizes a run in a sentence.
 pub(crate) fn sentence(report: &Report) -> String {
-    let Report { steps, turns, connections, answers, jobs, simulated, .. } = report;
+    let Report { steps, turns, connections, answers, jobs, calls, simulated, .. } = report;
+    let calls = match calls.begun {
+        0 => String::new(),
+        begun => format!(", {begun} outgoing connections"),
+    };
     format!(
-        "{steps} steps in {turns} turns, {connections} connections, {answers} answers checked, {jobs} jobs, {:.0} \
-         simulated seconds",
+        "{steps} steps in {turns} turns, {connections} connections{calls}, {answers} answers checked, {jobs} jobs, \
+         {:.0} simulated seconds",
         simulated.as_secs_f64()
     )
 }

@@ -6,16 +6,16 @@
 
 extern crate alloc;
 
-use alloc::string::String;
-use core::time::Duration;
+mod service;
 
-use sinbin_core::task::{Conn, Endpoint, Error, Handle, copy_bidirectional};
+use alloc::string::String;
+
+use sinbin_core::task::{Conn, Endpoint, Error, Handle};
 use sinbin_guest::log;
 
-sinbin_guest::tasks!(arguments: Forward::new, serve: Forward::serve);
+use crate::service::forward;
 
-/// The maximum time to connect to the server.
-const PATIENCE: Duration = Duration::from_secs(5);
+sinbin_guest::tasks!(arguments: Forward::new, serve: Forward::serve);
 
 struct Forward {
     to: String,
@@ -33,11 +33,8 @@ impl Forward {
         }
     }
 
-    /// Forwards bytes in both directions until both have ended.
+    /// Forwards the bytes of a client.
     async fn serve(&self, client: Conn<'_>) -> Result<(), Error> {
-        let handle = client.handle();
-        let server = handle.timeout(PATIENCE, handle.connect(&self.to)).await?;
-        let server = server.inspect_err(|error| log::warn!("a client is turned away: {error}"))?;
-        copy_bidirectional(&client, &server).await.map(drop)
+        forward(&client, &self.to, |error| log::warn!("a client is turned away: {error}")).await
     }
 }
