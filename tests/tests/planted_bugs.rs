@@ -18,7 +18,7 @@ struct Planted {
     wrong: &'static str,
 }
 
-const BUGS: [Planted; 42] = [
+const BUGS: [Planted; 48] = [
     Planted {
         name: "a timeout that is forgotten",
         file: "protocols/fib_service.rs",
@@ -283,6 +283,42 @@ const BUGS: [Planted; 42] = [
         right: "            self.executor.kernel.cancel_all();\n",
         wrong: "",
     },
+    Planted {
+        name: "lost bytes: what a copy could not send at once is dropped",
+        file: "task/conn/copy.rs",
+        right: "            *rest = Kept::new(to.handle, forwarded.rest, forwarded.is_cut);",
+        wrong: "            drop(Kept::new(to.handle, forwarded.rest, forwarded.is_cut));",
+    },
+    Planted {
+        name: "doubled bytes: what a copy has sent of the rest is sent again",
+        file: "task/conn/copy.rs",
+        right: "                rest.consume(sent);",
+        wrong: "                rest.consume(sent - sent / 2);",
+    },
+    Planted {
+        name: "a half-close that is not passed on",
+        file: "task/conn/copy.rs",
+        right: "            self.copying.to.shutdown()?;\n",
+        wrong: "",
+    },
+    Planted {
+        name: "a half-close that ends both directions",
+        file: "task/conn/copy.rs",
+        right: "            _ => Poll::Pending,\n        }",
+        wrong: "            (Poll::Pending, Poll::Pending) => Poll::Pending,\n            _ => Poll::Ready(Ok((0, 0))),\n        }",
+    },
+    Planted {
+        name: "an attempt to connect whose failure counts as a connection",
+        file: "task/conn.rs",
+        right: "                outcome => return Ok(outcome.map(|()| conn)),",
+        wrong: "                _ => return Ok(Ok(conn)),",
+    },
+    Planted {
+        name: "an attempt to connect that is tried again at once instead of waited for",
+        file: "task/conn.rs",
+        right: "            conn.writable().await?;\n            match self.run_context().with(|ops| ops.connected",
+        wrong: "            self.yield_now().await;\n            match self.run_context().with(|ops| ops.connected",
+    },
 ];
 
 #[test]
@@ -307,7 +343,10 @@ fn the_simulator_finds_every_planted_bug() {
 /// The packages that the simulator needs.
 const PACKAGES: [&str; 3] = ["core", "tests/simulator", "tests/testkit"];
 
-/// A copy of [`PACKAGES`].
+/// The sources outside of these packages that the simulator contains.
+const SOURCES: [&str; 1] = ["wasi-host/guest/forward/src"];
+
+/// A copy of [`PACKAGES`] and [`SOURCES`].
 struct Copy {
     root: PathBuf,
 }
@@ -315,7 +354,7 @@ struct Copy {
 impl Copy {
     fn new(from: &Path) -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
-        for part in PACKAGES {
+        for part in PACKAGES.iter().chain(&SOURCES) {
             // Files that were moved must not exist twice.
             fs::remove_dir_all(root.join(part)).ok();
             copy_all(&from.join(part), &root.join(part));
