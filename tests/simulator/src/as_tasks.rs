@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use sinbin_core::exec::{Connects, Jobs};
 use sinbin_core::task::{
-    Async, AsyncHost, AsyncService, Conn, ErasedJob, Handle, NoWakers, Pool, RunContext,
+    Async, AsyncHost, AsyncService, Conn, ErasedJob, Handle, NoWakers, Pool, Resolver, RunContext,
 };
 use sinbin_core::{Host, IoError, JobId, SourceId};
 
 use crate::client_model::ClientModel;
-use crate::network::Network;
+use crate::network::{Names, Network};
 use crate::plan::Plan;
 use crate::report::Ended;
 use crate::rng::Rng;
@@ -51,6 +52,16 @@ where
 
     fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
         Connects::connected(self, source)
+    }
+
+    fn resolver(&self) -> Option<Arc<dyn Resolver>> {
+        self.resolves_names().then(|| self.next_lookup())
+    }
+
+    fn submit_blocking(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
+        let Some(job) = job.boxed().filter(|_| self.resolves_names()) else { return false };
+        self.submit_lookup(id, job);
+        true
     }
 
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
@@ -108,7 +119,7 @@ pub fn simulate_callers<T: ClientModel, R: 'static>(
     run(service, plan, rng, talks, Story::of(told), false, Some(network))
 }
 
-/// Runs a service that calls out, and whose tasks do not wake or cancel each other.
+/// Runs a service that calls out. If the host resolves names, its tasks do not wake or cancel each other.
 pub(crate) fn simulate_lone_callers<T: ClientModel, R: 'static>(
     service: impl AsyncFn(Conn<'_>, Handle<'_>) -> R,
     network: Network,
@@ -117,7 +128,7 @@ pub(crate) fn simulate_lone_callers<T: ClientModel, R: 'static>(
     talks: impl FnMut(&mut Rng) -> T,
     story: Story,
 ) -> Ended {
-    run(service, plan, rng, talks, story, true, Some(network))
+    run(service, plan, rng, talks, story, network.names == Names::ByHost, Some(network))
 }
 
 fn run<T: ClientModel, R: 'static>(

@@ -101,7 +101,7 @@ mod world;
 pub use as_tasks::{simulate_callers, simulate_tasks};
 pub use capacity::Capacity;
 pub use expected::{Expected, Read};
-pub use network::{Calls, Flaw, Network, Troubles};
+pub use network::{Calls, Flaw, Names, Network, Troubles};
 pub use plan::{Computes, Faults, Plan};
 pub use report::{Ended, Failure, Report};
 pub use rng::{OFTEN, Rng};

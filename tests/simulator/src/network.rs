@@ -12,6 +12,8 @@ pub struct Network {
     /// True if the service is a relay: it connects once for each client, and passes on all bytes between the client and
     /// that connection, which is called the client's upstream. The simulation then checks that it does.
     pub relays: bool,
+    /// Where names are resolved.
+    pub names: Names,
     /// The time after which the service gives up an attempt to connect, if it has such a limit. The simulation then
     /// checks that it does, neither earlier nor later.
     pub connect_timeout: Option<Duration>,
@@ -19,6 +21,17 @@ pub struct Network {
     pub troubles: Troubles,
     /// A flaw of the simulated host, by which a test checks that the simulation notices it.
     pub flaw: Option<Flaw>,
+}
+
+/// The place where the names of a network are resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Names {
+    /// The host resolves a name and connects to it, as the host of a driven guest does.
+    #[default]
+    ByHost,
+    /// The service looks up a name, and connects to the fastest of up to three addresses, as on a native host. The
+    /// lookups are jobs, and the attempts are tasks that wake each other.
+    ByService,
 }
 
 /// A flaw of a host, which a simulation must notice.
@@ -68,13 +81,18 @@ impl Network {
     /// Draws a random network for a relay with this time limit.
     #[must_use]
     pub fn drawn(rng: &mut Rng, connect_timeout: Option<Duration>) -> Self {
-        Self { relays: true, connect_timeout, troubles: Troubles::drawn(rng), flaw: None }
+        let names = *rng.pick(&[Names::ByHost, Names::ByService]);
+        Self { relays: true, names, connect_timeout, troubles: Troubles::drawn(rng), flaw: None }
     }
 }
 
 /// Formats the network as a part of a line.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.names {
+            Names::ByHost => write!(f, "names resolved by the host, ")?,
+            Names::ByService => write!(f, "names resolved by the service, ")?,
+        }
         match self.connect_timeout {
             Some(span) => write!(f, "{span:?} to connect, {}", self.troubles),
             None => write!(f, "no time limit to connect, {}", self.troubles),

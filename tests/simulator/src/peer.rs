@@ -87,6 +87,10 @@ pub(crate) struct Peer<T> {
     pub(crate) moved_at: Instant,
     /// The state of the connection that a relay requests for the client.
     pub(crate) call: Call,
+    /// The bytes that a relay has read from the client and not sent to the upstream.
+    pub(crate) owed: VecDeque<u8>,
+    /// The time when a relay looked up the name of the client's upstream.
+    pub(crate) asked_at: Option<Instant>,
     /// All bytes that the client has sent, and all that it has received; and all that it is to receive before the end.
     pub(crate) spoken: Tally,
     pub(crate) heard: Tally,
@@ -140,6 +144,8 @@ impl<T: ClientModel> Peer<T> {
             began_at: Instant::ZERO,
             moved_at: Instant::ZERO,
             call: Call::Missing,
+            owed: VecDeque::new(),
+            asked_at: None,
             spoken: Tally::default(),
             heard: Tally::default(),
             due: None,

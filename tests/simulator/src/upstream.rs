@@ -32,15 +32,15 @@ pub(crate) enum Line {
 /// The way in which an upstream leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Leaves {
-    /// It answers everything, and then ends its sending direction.
+    /// Answers everything, and then ends its sending direction.
     Answered,
-    /// It resets the connection.
+    /// Resets the connection.
     Reset,
-    /// It does nothing more.
+    /// Does nothing more.
     Vanished,
-    /// It ends its sending direction, and continues to receive.
+    /// Ends its sending direction, and continues to receive.
     HalfClosed,
-    /// It closes the connection.
+    /// Closes the connection.
     Closed,
 }
 
@@ -101,8 +101,6 @@ pub(crate) struct Upstream {
     pub(crate) shut: bool,
     pub(crate) saw_end: bool,
     pub(crate) closed: bool,
-    /// The bytes that a relay has read from the client and not sent to the upstream.
-    pub(crate) owed: VecDeque<u8>,
     /// The number of bytes that a relay has read from the upstream and not sent to the client.
     pub(crate) kept: usize,
     /// The times since which the service can receive, and send, without interruption.
@@ -148,7 +146,6 @@ impl Upstream {
             shut: false,
             saw_end: false,
             closed: false,
-            owed: VecDeque::new(),
             kept: 0,
             readable_since: None,
             writable_since: None,
@@ -196,9 +193,9 @@ impl Upstream {
         since.is_some_and(|since| since < deadline)
     }
 
-    /// Returns true if all bytes of both sides were passed on, and both directions have ended.
+    /// Returns true if all bytes of the upstream were passed on, and both directions have ended.
     pub(crate) fn is_complete(&self) -> bool {
-        self.shut && self.saw_end && self.owed.is_empty() && self.kept == 0
+        self.shut && self.saw_end && self.kept == 0
     }
 
     /// Reads some bytes and sends some bytes. Returns the number of each.

@@ -10,6 +10,7 @@ pub(crate) mod calls;
 mod clients;
 mod fault_injection;
 mod jobs;
+mod names;
 mod news;
 mod platform;
 mod poller;

@@ -1,5 +1,6 @@
 //! Outgoing connections: the host interface by which a service calls out, and the actions of the upstreams.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -9,6 +10,7 @@ use sinbin_core::{Instant, IoError, Service, SourceId};
 use crate::client_model::ClientModel;
 use crate::network::{Calls, Flaw, Network};
 use crate::upstream::{Line, Upstream};
+use crate::world::names::{Lookup, client_of};
 use crate::world::{Event, Role, World};
 
 /// The number of an upstream, which no other upstream of the run has.
@@ -23,6 +25,8 @@ pub(crate) struct Outgoing {
     pub(crate) network: Option<Network>,
     pub(crate) upstreams: BTreeMap<UpstreamId, Upstream>,
     last: UpstreamId,
+    /// The lookup that the running task has requested.
+    pub(super) next_lookup: RefCell<Option<Lookup>>,
     pub(crate) calls: Calls,
 }
 
@@ -39,11 +43,16 @@ impl Outgoing {
 
 impl<S: Service, T: ClientModel> Connects for World<S, T> {
     fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
-        self.call(new, Line::Connecting, || address.to_string())
+        let looked_up = client_of(address).filter(|_| self.resolves_names());
+        let client = looked_up.or_else(|| self.running_client());
+        self.call(new, client, Line::Connecting, || address.to_string())
     }
 
     fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
-        self.call(new, Line::Resolving, || format!("{host}:{port}"))
+        if self.resolves_names() {
+            return Err(IoError::Unsupported);
+        }
+        self.call(new, self.running_client(), Line::Resolving, || format!("{host}:{port}"))
     }
 
     fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
@@ -63,22 +72,29 @@ impl<S: Service, T: ClientModel> Connects for World<S, T> {
 
 impl<S: Service, T: ClientModel> World<S, T> {
     /// Begins an attempt to connect.
-    fn call(&mut self, new: SourceId, line: Line, to: impl Fn() -> String) -> Result<(), IoError> {
+    fn call(
+        &mut self,
+        new: SourceId,
+        client: Option<usize>,
+        line: Line,
+        to: impl Fn() -> String,
+    ) -> Result<(), IoError> {
         let Some(Network { troubles, .. }) = self.outgoing.network else { return Err(IoError::Unsupported) };
         self.outgoing.calls.begun += 1;
-        self.check_call();
+        self.check_call(client);
         if self.rng.strikes(troubles.no_sockets) {
             let error = *self.rng.pick(&[IoError::NoRoom, IoError::Os(24)]);
             self.tell(|| format!("no connection to {}: {error}", to()));
             self.outgoing.calls.failed += 1;
-            self.fail_call();
+            self.fail_call(client);
             return Err(error);
         }
         self.outgoing.last += 1;
         let number = self.outgoing.last;
         let mut upstream = Upstream::new(new, line, self.now, &troubles, &mut self.rng);
-        self.own_call(number, &mut upstream);
-        let client = upstream.client;
+        upstream.task = self.running_task();
+        upstream.client = client;
+        self.open_call(number, client);
         self.outgoing.upstreams.insert(number, upstream);
         self.insert(new, Role::Upstream(number));
         self.tell(|| match client {
@@ -96,7 +112,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
     }
 
     /// Returns a short time in nanoseconds, or at this rate one that may be longer than any deadline.
-    fn delay(&mut self, slow: u32) -> u64 {
+    pub(super) fn delay(&mut self, slow: u32) -> u64 {
         if self.rng.strikes(slow) {
             let most = *self.rng.pick(&[20_000_000, 1_000_000]);
             return u64::from(self.rng.between(1, most)) * 1000;

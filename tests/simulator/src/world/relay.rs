@@ -2,6 +2,8 @@
 //! abandoned by the service, in time. A relay passes on all bytes between a client and its upstream in both directions,
 //! unless one of both breaks off, and ends each direction where the other side has ended it. Nothing outlives its client.
 
+use std::time::Duration;
+
 use sinbin_core::{Instant, IoError, Service, SourceId, Step, TaskId, WaitTarget};
 
 use crate::client_model::ClientModel;
@@ -25,41 +27,65 @@ pub(crate) enum Call {
 
 impl<S: Service, T: ClientModel> World<S, T> {
     /// Returns the client that the running task serves.
-    fn running_client(&mut self) -> Option<usize> {
-        let source = self.running_source()?;
-        match self.entry(source)?.role {
+    pub(super) fn running_client(&self) -> Option<usize> {
+        match self.sources.get(self.running_source()?)?.role {
             Role::Peer(number) => Some(number),
             _ => None,
         }
     }
 
-    /// Checks that the running task may request a connection.
-    pub(super) fn check_call(&mut self) {
+    /// Checks that a relay may request a connection for this client.
+    pub(super) fn check_call(&mut self, client: Option<usize>) {
         if !self.outgoing.relays() {
             return;
         }
-        let client = self.running_client();
         match client.map(|client| self.peers[client].call) {
-            None => self.wrong("a task requests a connection, and serves no client".to_owned()),
+            None => self.wrong("a connection is requested for no client".to_owned()),
             Some(Call::Missing | Call::Failed) => {}
             Some(call) => self.wrong(format!("a second connection is requested for {client:?}: {call:?}")),
         }
     }
 
-    /// Notes that the running task has no connection.
-    pub(super) fn fail_call(&mut self) {
-        if let Some(client) = self.running_client() {
+    /// Notes that there is no connection for the client.
+    pub(super) fn fail_call(&mut self, client: Option<usize>) {
+        if let Some(client) = client {
             self.peers[client].call = Call::Failed;
         }
     }
 
-    /// Notes which task has requested the connection.
-    pub(super) fn own_call(&mut self, number: UpstreamId, upstream: &mut Upstream) {
-        upstream.task = self.running_task();
-        upstream.client = self.running_client();
-        if let Some(client) = upstream.client {
+    /// Notes that this connection is requested for the client. If the service chooses the fastest of several, the
+    /// client's connection is the one that is used.
+    pub(super) fn open_call(&mut self, number: UpstreamId, client: Option<usize>) {
+        let Some(client) = client else { return };
+        if self.resolves_names() {
+            self.peers[client].asked_at.get_or_insert(self.now);
+        } else {
             self.peers[client].call = Call::Open(number);
         }
+    }
+
+    /// Notes that a connection is used, which makes it the one of its client.
+    pub(super) fn use_call(&mut self, number: UpstreamId) {
+        if !self.resolves_names() {
+            return;
+        }
+        let task = self.running_task();
+        let Some(upstream) = self.outgoing.upstreams.get_mut(&number) else { return };
+        let Some(client) = upstream.client else { return };
+        match self.peers[client].call {
+            Call::Open(used) if used == number => {}
+            Call::Missing | Call::Failed => {
+                upstream.task = task;
+                self.peers[client].call = Call::Open(number);
+            }
+            call => self.wrong(format!("client {client} has a second connection {number}: {call:?}")),
+        }
+    }
+
+    /// Returns true if this is the connection of its client.
+    fn is_in_use(&self, number: UpstreamId) -> bool {
+        let client = self.outgoing.upstreams.get(&number).and_then(|upstream| upstream.client);
+        client.is_some_and(|client| self.peers[client].call == Call::Open(number))
     }
 
     /// Records that the service learns how an attempt to connect has ended.
@@ -77,9 +103,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             self.outgoing.calls.connected += 1;
         } else {
             self.outgoing.calls.failed += 1;
-            if let Some(client) = client {
-                self.peers[client].call = Call::Failed;
-            }
+            self.fail_call(client);
         }
     }
 
@@ -89,6 +113,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let Some(limit) = self.outgoing.network.and_then(|network| network.connect_timeout) else { return };
         let Step::Wait(wait) = step else { return };
         let deadline = wait.deadline();
+        if self.resolves_names() {
+            return self.check_patience_with_names(task, deadline, limit);
+        }
         let is_waited_for =
             |upstream: &Upstream| upstream.task == Some(task) && !upstream.is_told && !upstream.closed;
         let waited = self.outgoing.upstreams.iter_mut().find(|(_, upstream)| is_waited_for(upstream));
@@ -101,6 +128,20 @@ impl<S: Service, T: ClientModel> World<S, T> {
             self.wrong(format!(
                 "task {task} waits for upstream {number} until {deadline:?}, and not until its limit between \
                  {earliest:?} and {latest:?}"
+            ));
+        }
+    }
+
+    /// Checks that a task which has looked up the name of its client's upstream waits no longer than its limit for a
+    /// connection. It may wait for a shorter time, until it tries another address.
+    fn check_patience_with_names(&mut self, task: TaskId, deadline: Instant, limit: Duration) {
+        let Some(client) = self.peers.iter().position(|peer| peer.task == Some(task)) else { return };
+        let peer = &self.peers[client];
+        let is_called = matches!(peer.call, Call::Missing | Call::Failed);
+        let latest = peer.asked_at.filter(|_| is_called).map(|asked_at| asked_at + limit);
+        if let Some(latest) = latest.filter(|latest| deadline > *latest) {
+            self.wrong(format!(
+                "task {task} waits for an upstream of client {client} until {deadline:?}, longer than {latest:?}"
             ));
         }
     }
@@ -143,16 +184,18 @@ impl<S: Service, T: ClientModel> World<S, T> {
             return;
         }
         let block = self.plan.capacity.block_size;
-        let call = self.peers[client].call;
-        let upstream = match call {
-            Call::Open(number) => self.outgoing.upstreams.get_mut(&number),
-            _ => None,
+        let is_connected = |upstream: &Upstream| {
+            upstream.client == Some(client)
+                && upstream.line == Line::Up
+                && upstream.is_told
+                && !upstream.closed
         };
-        let Some(upstream) = upstream.filter(|upstream| upstream.is_told) else {
-            return self.wrong(format!("client {client} is read from, and has no upstream: {call:?}"));
-        };
-        upstream.owed.extend(bytes);
-        let owed = upstream.owed.len();
+        if !self.outgoing.upstreams.values().any(is_connected) {
+            return self.wrong(format!("client {client} is read from, and has no upstream"));
+        }
+        let owed = &mut self.peers[client].owed;
+        owed.extend(bytes);
+        let owed = owed.len();
         if owed > block {
             self.wrong(format!("backpressure: {owed} bytes of client {client} are kept, over {block}"));
         }
@@ -160,9 +203,10 @@ impl<S: Service, T: ClientModel> World<S, T> {
 
     /// Compares bytes that a relay sends to an upstream with those that it has read from the client.
     pub(super) fn pay_upstream(&mut self, number: UpstreamId, bytes: &[u8]) {
-        let relays = self.outgoing.relays();
-        let Some(upstream) = self.outgoing.upstreams.get_mut(&number).filter(|_| relays) else { return };
-        let is_right = bytes.iter().all(|byte| upstream.owed.pop_front() == Some(*byte));
+        let client = self.outgoing.upstreams.get(&number).and_then(|upstream| upstream.client);
+        let Some(client) = client.filter(|_| self.outgoing.relays()) else { return };
+        let owed = &mut self.peers[client].owed;
+        let is_right = bytes.iter().all(|byte| owed.pop_front() == Some(*byte));
         if !is_right {
             self.wrong(format!("\"{}\" is sent to upstream {number}, and is not owed", bytes.escape_ascii()));
         }
@@ -174,7 +218,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let Some(upstream) = self.outgoing.upstreams.get_mut(&number).filter(|_| relays) else { return };
         let Some(peer) = upstream.client.map(|client| &self.peers[client]) else { return };
         upstream.due = Some(peer.spoken);
-        let is_early = !peer.saw_end || !upstream.owed.is_empty();
+        let is_early = !peer.saw_end || !peer.owed.is_empty();
         if is_early && !peer.reset {
             self.wrong(format!("the direction to upstream {number} is ended before all of it was passed on"));
         }
@@ -220,9 +264,11 @@ impl<S: Service, T: ClientModel> World<S, T> {
             let peer = &self.peers[client];
             peer.reset || peer.cancelled || peer.timed_out
         });
+        let has_passed_on = upstream.client.is_none_or(|client| self.peers[client].owed.is_empty());
         let is_early = self.now < upstream.deadline && !is_excused && !is_asked_to_end;
-        let (line, is_told, is_complete) = (upstream.line, upstream.is_told, upstream.is_complete());
-        let is_broken = upstream.reset || is_excused || is_asked_to_end;
+        let (line, is_told, is_complete) =
+            (upstream.line, upstream.is_told, upstream.is_complete() && has_passed_on);
+        let is_broken = upstream.reset || is_excused || is_asked_to_end || !self.is_in_use(number);
         let (client, has_limit) = (upstream.client, upstream.deadline != Instant::NEVER);
         let mut wrong = None;
         let call = match line {
@@ -261,6 +307,8 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let wrong = match peer.call {
             Call::Failed => None,
             Call::Missing if is_full || self.stopping => None,
+            // The lookup has failed, or there was no place for it or for a task that connects.
+            Call::Missing if self.resolves_names() => None,
             Call::Missing => Some("and no connection was requested for it"),
             Call::Open(_) => Some("and its upstream is not"),
             Call::Complete if !peer.expected.is_settled() => Some("before it has received all bytes"),
@@ -270,6 +318,12 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if let Some(wrong) = wrong {
             self.wrong(format!("client {client} is closed, {wrong}"));
         }
+        // The attempts that were not the fastest end a little later.
+        for upstream in
+            self.outgoing.upstreams.values_mut().filter(|upstream| upstream.client == Some(client))
+        {
+            upstream.client = None;
+        }
     }
 
     /// Checks that no connection of a task is left when the task has ended.
@@ -277,9 +331,11 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if !self.outgoing.relays() {
             return;
         }
-        let is_left = |upstream: &Upstream| upstream.task == Some(task) && !upstream.closed;
-        let left = self.outgoing.upstreams.iter().find(|(_, upstream)| is_left(upstream));
-        if let Some((number, _)) = left {
+        let is_left = |number, upstream: &Upstream| {
+            upstream.task == Some(task) && !upstream.closed && self.is_in_use(number)
+        };
+        let left = self.outgoing.upstreams.iter().find(|(number, upstream)| is_left(**number, upstream));
+        if let Some(number) = left.map(|(number, _)| *number) {
             self.wrong(format!("task {task} ends, and its upstream {number} is not closed"));
         }
     }
@@ -292,11 +348,15 @@ impl<S: Service, T: ClientModel> World<S, T> {
         let is_kept = |upstream: &Upstream| {
             let Some(peer) = upstream.client.map(|client| &self.peers[client]) else { return false };
             let is_usable = upstream.line == Line::Up && !upstream.closed && !upstream.reset && !peer.reset;
-            let there = peer.saw_end && upstream.owed.is_empty() && !upstream.shut;
+            let there = peer.saw_end && peer.owed.is_empty() && !upstream.shut;
             let back = upstream.saw_end && upstream.kept == 0 && !peer.shut;
             is_usable && (there || back)
         };
-        let kept = self.outgoing.upstreams.iter().find(|(_, upstream)| is_kept(upstream));
+        let kept = self
+            .outgoing
+            .upstreams
+            .iter()
+            .find(|(number, upstream)| is_kept(upstream) && self.is_in_use(**number));
         if let Some(number) = kept.map(|(number, _)| *number) {
             self.wrong(format!(
                 "an end of a direction is not passed on between upstream {number} and its client"

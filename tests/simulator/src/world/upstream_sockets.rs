@@ -103,6 +103,9 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if !is_up {
             self.wrong(format!("the service {does} upstream {number}, to which it has no connection"));
         }
+        if is_up {
+            self.use_call(number);
+        }
         match self.outgoing.upstreams.get_mut(&number) {
             Some(upstream) if is_up && !upstream.reset => Ok(upstream),
             Some(_) if is_up => Err(IoError::Reset),

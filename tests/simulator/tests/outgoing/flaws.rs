@@ -2,7 +2,7 @@ use std::mem::forget;
 use std::time::Duration;
 
 use sinbin_core::task::{Conn, Error, Handle, copy, copy_bidirectional};
-use sinbin_simulator::{Ended, Flaw, Rng, shrink};
+use sinbin_simulator::{Ended, Flaw, Names, Rng, shrink};
 
 use crate::forward::PATIENCE;
 use crate::{UPSTREAM, forwarder, relay};
@@ -13,7 +13,21 @@ const SEEDS: u64 = 200;
 /// Runs seeds of a relay until one fails, and checks that it fails as `what` says.
 #[track_caller]
 fn is_found(serve: impl AsyncFn(Conn<'_>, Handle<'_>) -> Result<(), Error>, flaw: Option<Flaw>, what: &str) {
-    let run = |rng| relay(&serve, rng, |_, network| network.flaw = flaw);
+    is_found_with(Names::ByHost, serve, flaw, what);
+}
+
+#[track_caller]
+fn is_found_with(
+    names: Names,
+    serve: impl AsyncFn(Conn<'_>, Handle<'_>) -> Result<(), Error>,
+    flaw: Option<Flaw>,
+    what: &str,
+) {
+    let run = |rng| {
+        relay(&serve, rng, |_, network| {
+            (network.names, network.flaw) = (names, flaw);
+        })
+    };
     let found = (0..SEEDS).find_map(|seed| run(Rng::seeded(seed)).outcome.err());
     let failure = found.unwrap_or_else(|| panic!("not found within {SEEDS} seeds: {what}"));
     assert!(failure.what.contains(what), "{failure}");
@@ -26,8 +40,11 @@ fn a_host_that_forgets_to_tell_of_a_failure_is_found() {
 
 #[test]
 fn a_host_that_loses_the_last_bytes_of_a_direction_is_found() {
-    is_found(forwarder, Some(Flaw::LosesLastBytes), "bytes to the end, which are not the");
-    is_found(forwarder, Some(Flaw::LosesLastReplies), "bytes to the end, which are not the");
+    for names in [Names::ByHost, Names::ByService] {
+        for flaw in [Flaw::LosesLastBytes, Flaw::LosesLastReplies] {
+            is_found_with(names, forwarder, Some(flaw), "bytes to the end, which are not the");
+        }
+    }
 }
 
 #[test]
@@ -52,6 +69,7 @@ fn a_relay_that_waits_too_long_or_gives_up_too_early_is_found() {
         copy_bidirectional(&client, &server).await.map(drop)
     };
     is_found(serve, None, "and not until its limit");
+    is_found_with(Names::ByService, serve, None, ", longer than");
     let serve = async |client: Conn<'_>, _: Handle<'_>| {
         let handle = client.handle();
         let server = handle.timeout(PATIENCE / 2, handle.connect(UPSTREAM)).await??;
@@ -115,7 +133,9 @@ fn a_connection_that_outlives_its_client_is_found() {
         forget(server);
         Ok(())
     };
-    is_found(serve, None, "is closed, and its upstream is not");
+    for names in [Names::ByHost, Names::ByService] {
+        is_found_with(names, serve, None, "is closed, and its upstream is not");
+    }
 }
 
 #[test]
@@ -128,4 +148,12 @@ fn a_second_connection_for_a_client_is_found() {
         Ok(())
     };
     is_found(serve, None, "a second connection is requested");
+    let serve = async |client: Conn<'_>, _: Handle<'_>| {
+        let (there, back) = (connect(&client).await?, connect(&client).await?);
+        copy(&client, &there).await?;
+        there.shutdown()?;
+        back.shutdown()?;
+        copy(&back, &client).await.map(drop)
+    };
+    is_found_with(Names::ByService, serve, None, "has a second connection");
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sinbin_core::task::{Conn, Error, Handle};
 use sinbin_simulator::client_model::RelayTalk;
-use sinbin_simulator::{Ended, Network, Plan, Rng, Troubles, simulate_callers};
+use sinbin_simulator::{Ended, Names, Network, Plan, Rng, Troubles, simulate_callers};
 
 #[path = "../../../../wasi-host/guest/forward/src/service.rs"]
 mod forward;
@@ -21,8 +21,13 @@ mod forward;
 const UPSTREAM: &str = "upstream.example:80";
 
 /// A network in which nothing goes wrong, for a relay with the forwarder's time limit.
-const CALM: Network =
-    Network { relays: true, connect_timeout: Some(forward::PATIENCE), troubles: Troubles::NONE, flaw: None };
+const CALM: Network = Network {
+    relays: true,
+    names: Names::ByHost,
+    connect_timeout: Some(forward::PATIENCE),
+    troubles: Troubles::NONE,
+    flaw: None,
+};
 
 /// The forwarder.
 async fn forwarder(client: Conn<'_>, _: Handle<'_>) -> Result<(), Error> {
