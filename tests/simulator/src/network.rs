@@ -60,7 +60,7 @@ rates! {
     unreachable = 100,
     /// The upstream takes long to accept, perhaps until the service has given up. Some attempts end with the system's
     /// own time limit.
-    slow_connects = 300,
+    slow_connects = 600,
     /// The upstream resets the connection, at any moment.
     resets = 250,
     /// The upstream vanishes: it does nothing more, and the connection is reset much later.

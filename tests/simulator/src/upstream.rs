@@ -62,6 +62,8 @@ pub(crate) struct Upstream {
     /// The task that has requested the connection, and the client that the task serves.
     pub(crate) task: Option<TaskId>,
     pub(crate) client: Option<usize>,
+    /// The turn in which another connection was first used for that client, or in which the client was closed.
+    pub(crate) needless_since: Option<u64>,
     pub(crate) line: Line,
     /// True if the service has learned how the attempt ended.
     pub(crate) is_told: bool,
@@ -121,6 +123,7 @@ impl Upstream {
             source,
             task: None,
             client: None,
+            needless_since: None,
             line,
             is_told: false,
             asked_at: now,

@@ -17,7 +17,7 @@ mod service;
 pub(super) fn run(plan: &Plan, mut rng: Rng, mut story: Story) -> Ended {
     let network = Network::drawn(&mut rng, Some(service::PATIENCE));
     let plan = Plan { idle_timeout: None, ..plan.clone() };
-    let to = *rng.pick(&["upstream.example:80", "192.0.2.1:80"]);
+    let to = if rng.below(4) == 3 { "192.0.2.1:80" } else { "upstream.example:80" };
     story.begin(|| format!("forwarder to {to}, {network}; {plan}"));
     let serve = async |client: Conn<'_>, _: Handle<'_>| service::forward(&client, to, |_| {}).await;
     simulate_lone_callers(serve, network, &plan, rng, |_| RelayTalk, story)

@@ -41,7 +41,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
     pub(crate) fn submit_lookup(&mut self, id: JobId, job: S::Job) {
         let Some(lookup) = self.outgoing.next_lookup.take() else { return self.submit(id, job) };
         let troubles = self.outgoing.network.map(|network| network.troubles).unwrap_or_default();
-        let found = if self.rng.strikes(troubles.unresolved) { 0 } else { *self.rng.pick(&[1, 2, 3]) };
+        let found = if self.rng.strikes(troubles.unresolved) { 0 } else { *self.rng.pick(&[1, 2, 3, 3]) };
         lookup.found.store(found, Ordering::Relaxed);
         if let Some(client) = lookup.client {
             self.peers[client].asked_at = Some(self.now);

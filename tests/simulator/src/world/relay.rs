@@ -77,6 +77,7 @@ impl<S: Service, T: ClientModel> World<S, T> {
             Call::Missing | Call::Failed => {
                 upstream.task = task;
                 self.peers[client].call = Call::Open(number);
+                self.need_no_others(client, Some(number));
             }
             call => self.wrong(format!("client {client} has a second connection {number}: {call:?}")),
         }
@@ -95,6 +96,10 @@ impl<S: Service, T: ClientModel> World<S, T> {
             return;
         }
         let client = upstream.client;
+        let goes_on = upstream.needless_since.is_some_and(|turn| self.report.turns > turn + 1);
+        if goes_on {
+            self.wrong(format!("the attempt to connect to upstream {number} goes on, and is not needed"));
+        }
         self.tell(|| match outcome {
             Ok(()) => format!("upstream {number} is connected"),
             Err(error) => format!("upstream {number} is not connected: {error}"),
@@ -318,11 +323,21 @@ impl<S: Service, T: ClientModel> World<S, T> {
         if let Some(wrong) = wrong {
             self.wrong(format!("client {client} is closed, {wrong}"));
         }
-        // The attempts that were not the fastest end a little later.
+        self.need_no_others(client, None);
         for upstream in
             self.outgoing.upstreams.values_mut().filter(|upstream| upstream.client == Some(client))
         {
             upstream.client = None;
+        }
+    }
+
+    /// Notes that no other connections are needed for the client: they were not the fastest, or the client is gone. Their
+    /// tasks are cancelled, and may run once more.
+    fn need_no_others(&mut self, client: usize, used: Option<UpstreamId>) {
+        let turn = self.report.turns;
+        let others = self.outgoing.upstreams.iter_mut().filter(|(number, _)| Some(**number) != used);
+        for (_, upstream) in others.filter(|(_, upstream)| upstream.client == Some(client)) {
+            upstream.needless_since.get_or_insert(turn);
         }
     }
 

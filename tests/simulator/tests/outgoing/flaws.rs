@@ -1,6 +1,7 @@
 use std::mem::forget;
 use std::time::Duration;
 
+use sinbin_core::group::JoinSet;
 use sinbin_core::task::{Conn, Error, Handle, copy, copy_bidirectional};
 use sinbin_simulator::{Ended, Flaw, Names, Rng, shrink};
 
@@ -156,4 +157,26 @@ fn a_second_connection_for_a_client_is_found() {
         copy(&back, &client).await.map(drop)
     };
     is_found_with(Names::ByService, serve, None, "has a second connection");
+}
+
+#[test]
+fn attempts_that_go_on_after_another_one_has_succeeded_are_found() {
+    let serve = async |client: Conn<'_>, _: Handle<'_>| {
+        let handle = client.handle();
+        let attempts = JoinSet::new(handle);
+        let fastest = handle.timeout(PATIENCE, async {
+            for address in handle.resolve(UPSTREAM).await? {
+                attempts.spawn(handle.connect(address))?;
+            }
+            while let Some((_, attempt)) = attempts.join_next().await? {
+                if let Ok(Ok(server)) = attempt {
+                    return Ok(Some(server));
+                }
+            }
+            Ok::<_, Error>(None)
+        });
+        let Some(server) = fastest.await?? else { return Ok(()) };
+        copy_bidirectional(&client, &server).await.map(drop)
+    };
+    is_found_with(Names::ByService, serve, None, "goes on, and is not needed");
 }
