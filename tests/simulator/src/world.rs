@@ -1,10 +1,11 @@
 //! The world of a run: sources, clients, jobs and scheduled events.
 //!
 //! Tasks see [`sockets`], which are queues in memory, [`jobs`], and a clock, which is a number. The peers of the
-//! sockets are [`clients`], and the upstreams of outgoing [`calls`], whose sockets are [`upstream_sockets`]; [`relay`] is
-//! the oracle of services that call out. The engine uses the world as its [`platform`]: a [`poller`], and a wait ([`rest`]) in which
-//! time passes. Events are reported to the kernel as [`news`]. Faults are injected between turns ([`fault_injection`]),
-//! and the promises are checked around each of the tasks' [`steps`].
+//! sockets are [`clients`], and the upstreams of outgoing [`calls`], whose [`names`] the service may resolve itself and
+//! whose sockets are [`upstream_sockets`]; [`relay`] is the oracle of services that call out. The engine uses the world as
+//! its [`platform`]: a [`poller`], and a wait ([`rest`]) in which time passes. Events are reported to the kernel as
+//! [`news`]. Faults are injected between turns ([`fault_injection`]), and the promises are checked around each of the
+//! tasks' [`steps`].
 
 pub(crate) mod calls;
 mod clients;
