@@ -1,12 +1,14 @@
+use std::marker::PhantomData;
 use std::rc::Rc;
 
-use sinbin_core::Rest;
 use sinbin_core::sync::{
     Barrier, Broadcast, Channel, Condition, Event, Lock, Oneshot, ReentrantLock, RwLock, Semaphore, Watch,
 };
-use sinbin_core::task::{Handle, NoWakers, RunContext, WaitKind, join, select};
+use sinbin_core::task::{Async, AsyncHost, Handle, NoWakers, RunContext, WaitKind, join, select};
+use sinbin_core::{Executor, Fixed, Host, Instant, Rest};
 
 use sinbin_testkit::memory_host::World;
+use sinbin_testkit::no_io;
 
 /// A report of tasks that can never continue says what each of them waits for.
 #[test]
@@ -137,4 +139,34 @@ fn a_name_is_forgotten_with_its_wait() {
     assert_eq!(world.run(), Rest::Empty);
     assert_eq!(name(&world), None);
     drop(last);
+}
+
+/// A host without I/O that keeps no names.
+struct Idle<'d>(PhantomData<Async<'d>>);
+
+impl<'d> Host for Idle<'d> {
+    type Storage = Fixed<1>;
+    type Task = Async<'d>;
+
+    no_io!();
+}
+
+impl<'d> AsyncHost<'d> for Idle<'d> {}
+
+#[test]
+fn a_host_need_not_keep_the_names() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let lock = Lock::named(handle, "lock", 0);
+    let mut executor = Box::new(Executor::<Idle<'_>>::new(&Fixed));
+    let twice = async {
+        let first = lock.lock().await;
+        drop((lock.lock().await.ok(), first.ok()));
+    };
+    let (task, _join_handle) = Async::new(handle, twice);
+    assert!(executor.spawn(task).is_ok());
+    while executor.kernel.rest() == Rest::Ready {
+        executor.turn(Instant::ZERO, &mut Idle(PhantomData));
+    }
+    assert_eq!(executor.kernel.rest(), Rest::Stalled);
 }
