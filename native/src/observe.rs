@@ -32,6 +32,7 @@ mod observer;
 mod poll_notes;
 mod pollable;
 mod polls;
+mod reading;
 mod region;
 mod running;
 mod snapshot;

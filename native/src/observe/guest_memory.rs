@@ -14,8 +14,8 @@ use crate::memory::Memory;
 use crate::observe::board::Board;
 use crate::observe::event::halves;
 use crate::observe::header::{FIRST, MAGIC, VERSION};
+use crate::observe::reading::monotonic;
 use crate::observe::region::{HeaderRef, Region};
-use crate::observe::snapshot::monotonic;
 
 /// The name of the memory, as it appears in `/proc`.
 pub(crate) const GUEST_NAME: &str = "sinbin-guest";

@@ -12,8 +12,9 @@ use sinbin_core::task::WaitKind;
 use crate::observe::event::whole;
 use crate::observe::guest_tables::{GuestWords, Tables};
 use crate::observe::observed::Observed;
+use crate::observe::reading::Names;
 use crate::observe::region::{copy, steady_row};
-use crate::observe::snapshot::{Names, RunningStep, SpawnLabel, TaskInfo};
+use crate::observe::snapshot::{RunningStep, SpawnLabel, TaskInfo};
 use crate::observe::wait_name::WaitName;
 
 /// The tables, by their indexes in the directory.

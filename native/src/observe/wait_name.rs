@@ -10,8 +10,9 @@ use sinbin_core::task::WaitKind;
 
 use crate::observe::header::Part;
 use crate::observe::observed::Observed;
+use crate::observe::reading::Names;
 use crate::observe::region::copy;
-use crate::observe::snapshot::{Names, SpawnLabel};
+use crate::observe::snapshot::SpawnLabel;
 
 /// A named lock, channel or other synchronizer that a task waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
