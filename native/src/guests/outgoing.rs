@@ -1,33 +1,31 @@
 //! The connections that a guest has requested: names that are being resolved, and attempts to connect.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod failures;
+mod policy;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use sinbin_core::driven::{ConnectError, ConnectId};
 use sinbin_core::net::{ATTEMPT_DELAY, attempt_order};
 use sinbin_core::task::Endpoint;
 use sinbin_core::{Instant, IoError, Job, JobId, Progress, SourceId};
 
-use crate::guests::permission::{
-    ConnectPermission, Encryption, encryption_of_address, encryption_of_name, is_name, permits_address,
-    permits_name, plain,
-};
+use crate::guests::permission::{Encryption, is_name, plain};
 use crate::guests::settings::GuestSettings;
 use crate::names::Names;
 use crate::pool::{KEEP_ALIVE, Pool, PoolLimits, Purpose, Ticket};
 use crate::reactor::Notifier;
-#[cfg(feature = "tls")]
-use crate::tls::is_server_name;
+
+use failures::Failures;
+use policy::Policy;
 
 /// The maximum length of an endpoint's text in bytes: a name, a colon and a port, with some reserve.
 const MAX_TEXT: usize = 300;
 
 /// The maximum number of threads that resolve names.
 const THREADS: usize = 8;
-
-/// The minimum interval between two log lines about connections that are not permitted.
-const PERIOD: Duration = Duration::from_secs(1);
 
 /// The number of entries that a queue of times may have in any case.
 const SPARE: usize = 64;
@@ -95,10 +93,8 @@ pub(crate) enum Begun {
 
 /// The requests of a guest, and the connections that it has got.
 pub(crate) struct Outgoing {
-    permissions: Vec<ConnectPermission>,
+    policy: Policy,
     names: Names,
-    /// True if the host has what it needs to speak TLS.
-    can_encrypt: bool,
     max_connecting: usize,
     max_outgoing: usize,
     timeout: Duration,
@@ -115,13 +111,7 @@ pub(crate) struct Outgoing {
     deadlines: VecDeque<(Instant, u64)>,
     next_attempts: VecDeque<(Instant, u64)>,
     resolvers: Pool<Lookup>,
-    /// The requests that have failed, in order, of which the guest does not know yet; and their places in that order. A
-    /// guest can abandon tens of thousands of them in a turn, so removing one takes little time.
-    failures: BTreeMap<u64, (ConnectId, ConnectError)>,
-    failed: HashMap<ConnectId, u64>,
-    /// The time of the last log line about a connection that is not permitted, and the number of them since then.
-    logged: Option<Clock>,
-    unsaid: u64,
+    failures: Failures,
     /// The number of connections that were established.
     pub(crate) made: u64,
 }
@@ -131,9 +121,8 @@ impl Outgoing {
     pub(crate) fn new(settings: &GuestSettings, notifier: Notifier) -> Self {
         let limits = PoolLimits { purpose: Purpose::Blocking, threads: THREADS, keep_alive: KEEP_ALIVE };
         Self {
-            permissions: settings.allow_connect.clone(),
+            policy: Policy::new(settings.allow_connect.clone(), settings.can_encrypt()),
             names: settings.names.clone(),
-            can_encrypt: settings.can_encrypt(),
             max_connecting: settings.max_connecting,
             max_outgoing: settings.max_outgoing,
             timeout: settings.connect_timeout,
@@ -145,17 +134,14 @@ impl Outgoing {
             deadlines: VecDeque::new(),
             next_attempts: VecDeque::new(),
             resolvers: Pool::new(limits, notifier),
-            failures: BTreeMap::new(),
-            failed: HashMap::new(),
-            logged: None,
-            unsaid: 0,
+            failures: Failures::default(),
             made: 0,
         }
     }
 
     /// Begins a request for the endpoint that `text` denotes.
     pub(crate) fn begin(&mut self, request: ConnectId, text: &[u8], now: Instant) -> Begun {
-        if self.numbers.contains_key(&request) || self.failed.contains_key(&request) {
+        if self.numbers.contains_key(&request) || self.failures.contains(request) {
             return Begun::Twice;
         }
         if self.dials.len() >= self.max_connecting
@@ -182,14 +168,15 @@ impl Outgoing {
             let own = own.map(|ip: std::net::Ipv6Addr| SocketAddr::from((ip, port)));
             return self.begin_addresses(request, &own, || plain(host), now);
         }
-        if !permits_name(&self.permissions, host, port) {
-            self.log_forbidden(text.unwrap_or_default());
-            return Begun::Failed(ConnectError::NotPermitted);
-        }
-        let encryption = encryption_of_name(&self.permissions, host, port);
-        if let Err(error) = self.check(encryption, &plain(host)) {
-            return Begun::Failed(error);
-        }
+        let encryption = self.policy.name(host, port, text.unwrap_or_default());
+        let checked = encryption.and_then(|encryption| {
+            self.policy.check(encryption, &plain(host))?;
+            Ok(encryption)
+        });
+        let encryption = match checked {
+            Ok(encryption) => encryption,
+            Err(error) => return Begun::Failed(error),
+        };
         let target = Target::new(request, encryption, || plain(host));
         let lookup = Lookup { host: host.to_owned(), port, names: self.names.clone() };
         match self.resolvers.submit(JobId::from_bits(self.last + 1), lookup) {
@@ -209,40 +196,14 @@ impl Outgoing {
         server: impl FnOnce() -> String,
         now: Instant,
     ) -> Begun {
-        let is_tls = |address: &SocketAddr| {
-            encryption_of_address(&self.permissions, canonical(*address)) == Encryption::Tls
-        };
-        let encryption = if addresses.iter().any(is_tls) { Encryption::Tls } else { Encryption::Plain };
+        let encryption = self.policy.encryption(addresses);
         let target = Target::new(request, encryption, server);
-        if let Some(Err(error)) = target.server.as_ref().map(|server| self.check(encryption, server)) {
+        if let Some(Err(error)) = target.server.as_ref().map(|server| self.policy.check(encryption, server)) {
             return Begun::Failed(error);
         }
-        match self.permitted(addresses, false, encryption) {
+        match self.policy.permitted(addresses, false, encryption) {
             Ok(addresses) => Begun::Ready(self.insert(target, None, addresses, now)),
             Err(error) => Begun::Failed(error),
-        }
-    }
-
-    /// Checks that the host can speak this protocol with the peer that is to be `server`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the host has no connector, which is logged, and if no certificate can be for `server`.
-    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "nothing can be encrypted"))]
-    fn check(&mut self, encryption: Encryption, server: &str) -> Result<(), ConnectError> {
-        match encryption {
-            Encryption::Plain => Ok(()),
-            #[cfg(feature = "tls")]
-            Encryption::Tls if self.can_encrypt && !is_server_name(server) => Err(ConnectError::Invalid),
-            Encryption::Tls if self.can_encrypt => Ok(()),
-            Encryption::Tls => {
-                if self.may_log() {
-                    tracing::warn!(
-                        "the guest may connect only by TLS, for which this host has no TlsConnector"
-                    );
-                }
-                Err(ConnectError::NotPermitted)
-            }
         }
     }
 
@@ -261,46 +222,6 @@ impl Outgoing {
         self.last
     }
 
-    /// Returns the addresses that the guest may connect to. The address that is checked is the one that is connected to:
-    /// no name is resolved a second time.
-    fn permitted(
-        &mut self,
-        addresses: &[SocketAddr],
-        is_named: bool,
-        encryption: Encryption,
-    ) -> Result<VecDeque<SocketAddr>, ConnectError> {
-        let is_permitted =
-            |address: &SocketAddr| permits_address(&self.permissions, *address, is_named, encryption);
-        let permitted: VecDeque<_> =
-            addresses.iter().map(|address| canonical(*address)).filter(is_permitted).collect();
-        match (addresses.first(), permitted.is_empty()) {
-            (None, _) => Err(ConnectError::Unresolved),
-            (Some(first), true) => {
-                self.log_forbidden(&first.to_string());
-                Err(ConnectError::NotPermitted)
-            }
-            _ => Ok(permitted),
-        }
-    }
-
-    /// Logs that the guest may not connect to an endpoint, at most once per [`PERIOD`].
-    fn log_forbidden(&mut self, endpoint: &str) {
-        self.unsaid += 1;
-        if self.may_log() {
-            let count = std::mem::take(&mut self.unsaid);
-            tracing::warn!(?endpoint, count, "the guest may not connect there; see --allow-connect");
-        }
-    }
-
-    /// Returns true if the last log line was not within [`PERIOD`].
-    fn may_log(&mut self) -> bool {
-        let may_log = self.logged.is_none_or(|last| last.elapsed() >= PERIOD);
-        if may_log {
-            self.logged = Some(Clock::now());
-        }
-        may_log
-    }
-
     /// Collects the results of the resolver. Returns the requests that can go on, and those that have failed.
     pub(crate) fn resolved(&mut self) -> Vec<Result<u64, (u64, ConnectError)>> {
         let finished = self.resolvers.finished();
@@ -311,7 +232,7 @@ impl Outgoing {
             dial.lookup = None;
             let encryption = dial.encryption();
             let addresses = match addresses {
-                Some(Ok(addresses)) => self.permitted(&addresses, true, encryption),
+                Some(Ok(addresses)) => self.policy.permitted(&addresses, true, encryption),
                 Some(Err(_)) | None => Err(ConnectError::Unresolved),
             };
             Some(match (addresses, self.dials.get_mut(&number)?) {
@@ -419,16 +340,12 @@ impl Outgoing {
 
     /// Records that a request has failed, until the guest is told.
     pub(crate) fn failed(&mut self, request: ConnectId, reason: ConnectError) {
-        let place = self.failures.last_key_value().map_or(0, |(last, _)| last + 1);
-        self.failures.insert(place, (request, reason));
-        self.failed.insert(request, place);
+        self.failures.add(request, reason);
     }
 
     /// Forgets that a request has failed.
     pub(crate) fn forget_failure(&mut self, request: ConnectId) {
-        if let Some(place) = self.failed.remove(&request) {
-            self.failures.remove(&place);
-        }
+        self.failures.remove(request);
     }
 
     /// Returns true if the guest does not know of all failures.
@@ -438,16 +355,14 @@ impl Outgoing {
 
     /// Removes and returns the failures that the guest does not know.
     pub(crate) fn take_failures(&mut self) -> impl Iterator<Item = (ConnectId, ConnectError)> + use<> {
-        self.failed.clear();
-        std::mem::take(&mut self.failures).into_values()
+        self.failures.take()
     }
 
     /// Removes all requests, because there is no guest for them. Returns their attempts.
     pub(crate) fn clear(&mut self) -> Vec<SourceId> {
         self.dials.clear();
         self.numbers.clear();
-        self.failures.clear();
-        self.failed.clear();
+        self.failures = Failures::default();
         self.deadlines.clear();
         self.next_attempts.clear();
         self.attempts.drain().map(|(source, _)| source).collect()
@@ -479,11 +394,6 @@ impl Outgoing {
     pub(crate) fn next_due(&mut self, seen: Instant) -> Option<u64> {
         self.next_attempts.pop_front_if(|(at, _)| *at <= seen).map(|(_, number)| number)
     }
-}
-
-/// Returns the address in the form in which permissions are compared.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Returns the reason that the guest is given for an error of the system.
