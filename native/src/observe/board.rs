@@ -46,6 +46,10 @@ impl Board {
     /// # Errors
     ///
     /// Fails as [`on`](Self::on) does.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only a host of WASI commands uses it, which needs Unix")
+    )]
     pub(crate) fn of_command(pollables: usize) -> io::Result<Self> {
         Self::with_limits(0, 0, pollables)
     }

@@ -10,6 +10,7 @@ use crate::observe::header::POLLABLE_WORDS;
 use crate::observe::source::{decode_address, write_address};
 
 /// The maximum number of pollables of one wait that other processes see. Their number is known in any case.
+#[cfg_attr(not(unix), expect(dead_code, reason = "only a host of WASI commands uses it, which needs Unix"))]
 pub(crate) const MAX_POLLABLES: usize = 4096;
 
 /// The event that a pollable stands for.
@@ -99,6 +100,7 @@ pub struct Poll {
 }
 
 /// Writes a pollable into its row.
+#[cfg_attr(not(unix), expect(dead_code, reason = "only a host of WASI commands uses it, which needs Unix"))]
 pub(crate) fn write(row: &[AtomicU32], pollable: &Pollable) {
     write_address(row, pollable.kind as u32, pollable.address);
     let [since, since2] = halves(pollable.since.as_nanos());
