@@ -232,8 +232,8 @@ impl<'d, T, const N: usize> Channel<'d, T, N> {
 #[cfg(feature = "alloc")]
 impl<'d, T> Channel<'d, T> {
     /// Creates an empty channel of up to `capacity` values for the tasks of the loop `handle`. It takes memory for the
-    /// values that it contains, not for its capacity. Capacities of 0 and of more than [`u32::MAX`] count as the next one
-    /// that is possible.
+    /// values that it contains, not for its capacity. A capacity of 0 counts as 1, and a larger one than [`u32::MAX`] as
+    /// that.
     ///
     /// ```
     /// # use sinbin_core::sync::{Channel, SendError};

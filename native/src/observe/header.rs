@@ -172,7 +172,7 @@ pub(crate) struct Header {
     /// The label of the service.
     pub(crate) service: AtomicU32,
     /// 0 if the loop runs its own tasks, and otherwise a [`Drives`].
-    pub(crate) is_guest: AtomicU32,
+    pub(crate) drives: AtomicU32,
     /// The descriptor of the pipe for commands, plus 1; 0 if the loop accepts none.
     pub(crate) control: AtomicU32,
     /// The descriptor of the memory of a guest in a sandbox, plus 1; 0 if there is none.

@@ -170,7 +170,7 @@ impl Observer {
 
     /// Notes that the loop drives a guest.
     pub(crate) fn drives(&self, what: Drives) {
-        self.header.is_guest.store(what as u32, Ordering::Relaxed);
+        self.header.drives.store(what as u32, Ordering::Relaxed);
     }
 
     /// Notes what a source is that a guest gets.

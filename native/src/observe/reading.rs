@@ -55,8 +55,8 @@ impl Observed {
             service: self.label(header.service.load(Ordering::Relaxed)).map(|label| label.name),
             started: SystemTime::UNIX_EPOCH + Duration::from_nanos(load(&header.started)),
             phase,
-            is_guest: header.is_guest.load(Ordering::Relaxed) != 0,
-            is_command: header.is_guest.load(Ordering::Relaxed) == Drives::Command as u32,
+            is_guest: header.drives.load(Ordering::Relaxed) != 0,
+            is_command: header.drives.load(Ordering::Relaxed) == Drives::Command as u32,
             draining: turning.draining.load(Ordering::Relaxed) != 0,
             turn,
             now: Instant::from_nanos(monotonic().saturating_sub(load(&header.zero))).max(turn),
@@ -294,7 +294,7 @@ impl Observed {
     }
 
     fn is_guest(&self) -> bool {
-        self.header().is_guest.load(Ordering::Relaxed) != 0
+        self.header().drives.load(Ordering::Relaxed) != 0
     }
 }
 
