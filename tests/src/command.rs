@@ -280,7 +280,7 @@ impl Running {
     }
 
     /// Waits for the first `count` lines of stdout and returns them.
-    pub(crate) fn first_lines(&self, count: usize) -> Vec<String> {
+    pub fn first_lines(&self, count: usize) -> Vec<String> {
         let what = format!("{count} lines on stdout ({:?} on stderr)", self.stderr());
         self.stdout.wait_for(PATIENCE_WITH_PROGRAMS, &what, |said, _| {
             let lines: Vec<_> = said.split_inclusive('\n').take(count).collect();

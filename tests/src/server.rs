@@ -54,7 +54,9 @@ impl Server {
         Self::listening(program, 1)
     }
 
-    fn listening(command: Command, listeners: usize) -> Self {
+    /// Starts any program that prints as many addresses as it has listeners.
+    #[must_use]
+    pub fn listening(command: Command, listeners: usize) -> Self {
         let running = Running::start(command);
         let lines = running.first_lines(listeners);
         let address = |line: &String| announced(line).unwrap_or_else(|error| panic!("{error}"));
@@ -112,9 +114,9 @@ impl Deref for Server {
     }
 }
 
-/// Parses the line in which a server prints its address.
+/// Parses the line in which a server prints its address, which the name of a guest may follow.
 pub(crate) fn announced(line: &str) -> Result<SocketAddr, String> {
-    let address = line.strip_prefix("listening on ");
+    let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(" (").next());
     let address = address.and_then(|address| address.parse().ok());
     address.ok_or_else(|| format!("no line \"listening on ADDR\": {line:?}"))
 }

@@ -1,6 +1,6 @@
 //! The parsing of a command's arguments.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::exit;
 
@@ -12,18 +12,27 @@ use crate::signals::{outlive_full_files, unblock};
 use crate::stream::ERR;
 use crate::{is_coloured, panics};
 
-/// Starts a command: sets up the process and parses the arguments. Ends the process as clap does if the arguments are
+/// Starts a command: sets up the process and parses its arguments. Ends the process as clap does if the arguments are
 /// wrong or ask for help.
 pub fn begin<C: Parser>() -> C {
+    begin_with(std::env::args_os())
+}
+
+/// Starts a command as [`begin`] does, with other arguments than those of the process. The first is the program's name.
+pub fn begin_with<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> C {
     panics::report();
     // If this fails, the signals stay blocked as the parent process left them.
     unblock().ok();
     // The log may go to a file with a size limit (`ulimit -f`). If no handler can be set here, setting the later
     // handlers fails as well, and that error is reported.
     outlive_full_files().ok();
+    parse(arguments)
+}
+
+/// Parses arguments, of which the first is the program's name. Ends the process as [`begin`] does.
+pub fn parse<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> C {
     let mut command = without_empty_variables(C::command());
-    let mut matches =
-        command.try_get_matches_from_mut(std::env::args_os()).unwrap_or_else(|error| end(&error));
+    let mut matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| end(&error));
     C::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| end(&error.format(&mut command)))
 }
 

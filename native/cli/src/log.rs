@@ -9,9 +9,10 @@ mod escape;
 mod limit;
 mod line;
 
+use std::cell::OnceCell;
 use std::fmt::{Arguments, Display};
 use std::io;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -23,7 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::stream::ERR;
 use crate::{complain, is_coloured};
 pub(crate) use escape::lines_escaped;
-use limit::{Key, LeftOut, Limiter, Rule};
+use limit::{Key, LeftOut, Limiter, Origin, Rule};
 use line::Line;
 
 /// The levels of `--log`, from the least to the most verbose.
@@ -120,6 +121,23 @@ fn begin_with(args: &LogArgs, instead_of_info: LevelFilter) {
     tracing_subscriber::registry().with(filter).with(Lines).init();
 }
 
+thread_local! {
+    /// The name of the guest that this thread runs, if the process runs several.
+    static GUEST: OnceCell<Arc<str>> = const { OnceCell::new() };
+}
+
+/// Names a guest in each line that this thread logs from now on, and counts its lines apart from those of other threads. Has
+/// no effect if the thread has a guest already.
+pub fn name_guest(name: &str) {
+    GUEST.with(|guest| guest.set(name.into())).ok();
+}
+
+/// Returns the name of the guest that this thread runs, if the process runs several.
+pub fn guest_name() -> Option<Arc<str>> {
+    // A thread that ends may still log.
+    GUEST.try_with(|guest| guest.get().cloned()).ok().flatten()
+}
+
 /// Writes the counts of the omitted lines that are not reported yet. Called at the end of the process.
 pub fn finish() {
     let log = log();
@@ -130,12 +148,13 @@ pub fn finish() {
 /// Logs a panic: its location, its message, and the stack if the user has requested it.
 pub(crate) fn panicked(place: (String, u32), what: Arguments<'_>, stack: Option<&dyn Display>) {
     let log = log();
-    let key = Key::Panic(place);
+    let key = Key::here(Origin::Panic(place));
     if !log.admits(&key, Level::ERROR, log.rule(Level::ERROR)) {
         return;
     }
     let mut line = Line::new(log.format, log.is_coloured, Level::ERROR);
     let excerpt = line.message(what);
+    line.guest(&key);
     if let Some(stack) = stack {
         line.stack(stack);
     }
@@ -146,17 +165,26 @@ pub(crate) fn panicked(place: (String, u32), what: Arguments<'_>, stack: Option<
 /// Logs a line that a guest has written to its stderr.
 pub fn guest_says(text: &str) {
     let log = log();
-    if !log.admits(&Key::Guest, Level::INFO, log.rule(Level::DEBUG)) {
+    let key = Key::here(Origin::Guest);
+    if !log.admits(&key, Level::INFO, log.rule(Level::DEBUG)) {
         return;
     }
     let mut line = Line::new(log.format, log.is_coloured, Level::INFO);
     line.message(format_args!("guest: {text}"));
+    line.guest(&key);
     log.write(line);
-    log.limiter().remember(&Key::Guest, "guest: its lines on stderr".to_owned());
+    log.limiter().remember(&key, "guest: its lines on stderr".to_owned());
 }
 
 fn log() -> &'static Log {
     LOG.get_or_init(|| Log::new(Format::Text, 10))
+}
+
+impl Key {
+    /// Returns the key of an event of this thread.
+    fn here(origin: Origin) -> Self {
+        Self { guest: guest_name(), origin }
+    }
 }
 
 impl Log {
@@ -194,11 +222,14 @@ impl Log {
     }
 
     fn tell_left_out(&self, all: Vec<LeftOut>) {
-        for LeftOut { level, count, span, excerpt } in all {
+        for LeftOut { guest, level, count, span, excerpt } in all {
             let mut line = Line::new(self.format, self.is_coloured, level);
             let seconds = span.as_secs_f32().ceil();
             line.message(format_args!("{count} more like this in the last {seconds} s: {excerpt}"));
             line.number("left_out", count);
+            if let Some(guest) = guest {
+                line.field("guest", &guest);
+            }
             self.write(line);
         }
     }
@@ -217,15 +248,19 @@ impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let log = log();
         let meta = event.metadata();
-        let key = Key::Event(meta.callsite());
-        // The limit of a guest's own lines is that of its stderr.
-        let rule = log.rule(if meta.target() == "guest" { Level::DEBUG } else { *meta.level() });
+        let key = Key::here(Origin::Event(meta.callsite()));
+        // The limit of a guest's own lines is that of its stderr. They have a field with its name.
+        let is_guests = meta.target() == "guest";
+        let rule = log.rule(if is_guests { Level::DEBUG } else { *meta.level() });
         if !log.admits(&key, *meta.level(), rule) {
             return;
         }
         // Formatting the values runs foreign code, so no lock is held here.
         let mut line = Line::new(log.format, log.is_coloured, *meta.level());
         let excerpt = line.event(event);
+        if !is_guests {
+            line.guest(&key);
+        }
         log.write(line);
         log.limiter().remember(&key, excerpt);
     }

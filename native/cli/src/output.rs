@@ -25,7 +25,20 @@ pub fn say(text: impl Display) {
 ///
 /// Fails if the line can't be written and the system chose the port, since no client could find the server then.
 pub fn listening(asked: &Place, bound: &Place) -> Result<(), String> {
-    let line = format!("listening on {bound}");
+    say_place(format!("listening on {bound}"), asked)
+}
+
+/// Prints a place as [`listening`] does, of a guest that is one of several.
+///
+/// # Errors
+///
+/// Fails as `listening` does.
+pub fn guest_listening(guest: &str, asked: &Place, bound: &Place) -> Result<(), String> {
+    say_place(format!("listening on {bound} ({guest})"), asked)
+}
+
+/// Prints the line, which must be read if the system chose the port.
+fn say_place(line: String, asked: &Place) -> Result<(), String> {
     let is_chosen = matches!(asked, Place::Address(address) if address.port() == 0);
     if !is_chosen {
         say(line);

@@ -39,7 +39,7 @@ pub(crate) fn refuse(what: &str) -> ! {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve a guest's service, until Ctrl-C.
+    /// Serve a guest's service, until Ctrl-C; or those of several guests, by --and.
     ///
     /// The guest is a component: a .wasm file, or with --allow-precompiled a .cwasm file made by `compile`. A guest
     /// that exports sinbin:service/guest is driven by the host, and can access only its own memory and its connections. A
@@ -125,11 +125,29 @@ pub(crate) struct RunArgs {
     /// Maximum number of listeners of a WASI command. A command that exceeds it gets an error.
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub(crate) max_listeners: u32,
+    /// Name of the guest in the log, in its recording and for `sinbin ps` (default: the name of its file). Of several guests
+    /// with the same name, the later ones get a number.
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) name: Option<String>,
+    /// Run another guest in the same process: its file and its options, which are its own; may be repeated.
+    ///
+    /// Each guest has a thread, a loop, limits and permissions of its own. A guest that fails or computes for long does not
+    /// affect the others. None is started before all of them can listen, and the process ends when all have ended. The
+    /// options of the log come before the first --and. Guests may connect to each other if --allow-connect permits it.
+    #[arg(long = "and", value_name = "GUEST [OPTIONS]")]
+    pub(crate) and: Option<String>,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
-    /// The guest's own arguments, after --.
+    /// The guest's own arguments, after --, and up to an --and.
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(crate) arguments: Vec<String>,
+}
+
+impl RunArgs {
+    /// Returns the name of the guest's file, without directories and extension.
+    pub(crate) fn file_name(&self) -> String {
+        self.guest.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
 }
 
 #[derive(Args)]
@@ -176,6 +194,14 @@ pub(crate) struct CompileArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) compiling: CompilingArgs,
+}
+
+/// Parses the name of a guest.
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 || text.contains(char::is_control) {
+        return Err("give 1 to 64 bytes without control characters".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Parses a directory that a guest may access.

@@ -11,28 +11,33 @@ mod output;
 mod replay;
 mod replay_calls;
 mod run;
+mod several;
 
 use std::process::ExitCode;
 
-use sinbin_cli::arguments::begin;
+use sinbin_cli::arguments::begin_with;
 use sinbin_cli::{complain, log, manual};
 use sinbin_wasi::Error;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, refuse};
 
 /// The exit code for wrong arguments, equal to clap's.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli: Cli = begin();
+    let (own, further) = several::split(std::env::args_os());
+    let cli: Cli = begin_with(own);
+    if !further.is_empty() && !matches!(cli.command, Command::Run(_)) {
+        refuse("--and requires `run`");
+    }
     log::begin(&cli.log);
-    let ended = match &cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Replay(args) => replay::run(args),
-        Command::Compile(args) => compile::run(args),
-        Command::CompileApart(args) => compile::apart(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::Completions(args) => manual::completions::<Cli>(args),
+    let ended = match cli.command {
+        Command::Run(args) => run::run(several::guests(*args, further)),
+        Command::Replay(args) => replay::run(&args),
+        Command::Compile(args) => compile::run(&args),
+        Command::CompileApart(args) => compile::apart(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Completions(args) => manual::completions::<Cli>(&args),
         Command::Man => manual::page::<Cli>(),
     };
     log::finish();

@@ -10,7 +10,7 @@ use sinbin_wasi::{Artefact, engine};
 
 use crate::cli::GuestReplayArgs;
 use crate::replay_calls;
-use crate::run::{factory, with_memory};
+use crate::run::{factory, pace, tick, with_memory};
 
 pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     // An error of the file is reported below.
@@ -19,7 +19,9 @@ pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     }
     let playback = Playback::open(&args.replay.file).map_err(|error| advised(error, args))?;
     let engine = engine()?;
-    let Artefact::Driven(component) = args.load.load(&args.guest, &engine)? else {
+    let artefact = args.load.load(&args.guest, &engine)?;
+    tick(&engine, pace(&artefact, args.turn_limit))?;
+    let Artefact::Driven(component) = artefact else {
         return Err(format!(
             "cannot replay with {}: it is a WASI command, and {} is a recording of a service that the host drives",
             args.guest.display(),

@@ -14,7 +14,7 @@ use sinbin_wasi::portable::recording::{Header, Replay, ReplayError, Replayed, To
 use sinbin_wasi::{Artefact, engine};
 
 use crate::cli::{GuestReplayArgs, refuse};
-use crate::run::{PACE, tick, with_memory};
+use crate::run::{pace, tick, with_memory};
 
 /// The destination of a trace.
 type Out = Arc<Mutex<BufWriter<Waiting>>>;
@@ -27,11 +27,12 @@ pub(crate) fn run(args: &GuestReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     let replay = Replay::open(&args.replay.file).map_err(|error| refused(error.to_string()))?;
     check(args, replay.header()).map_err(refused)?;
     let engine = engine()?;
-    let Artefact::Portable(component) = args.load.load(&args.guest, &engine)? else {
+    let artefact = args.load.load(&args.guest, &engine)?;
+    tick(&engine, pace(&artefact, args.turn_limit))?;
+    let Artefact::Portable(component) = artefact else {
         let guest = args.guest.display();
         return Err(refused(format!("it is a recording of a WASI command, and {guest} is a service")).into());
     };
-    tick(&engine, PACE)?;
     let part = Part { from: args.replay.from, turns: args.replay.turns.unwrap_or(u64::MAX) };
     let out: Out = Arc::new(Mutex::new(BufWriter::with_capacity(64 * 1024, Waiting(&OUT))));
     let trace = args.replay.trace.then(|| to_trace(Arc::clone(&out)));

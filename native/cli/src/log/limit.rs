@@ -1,14 +1,23 @@
 //! The limit on events of one kind: a number of them is written per period, and further events are counted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 use tracing::callsite::Identifier;
 
-/// A kind of event. The number of kinds is bounded by the number of locations in the program that log or panic.
+/// A kind of event, of one guest if the thread runs one of several. The number of kinds is bounded by the number of
+/// guests, times that of the locations in the program that log or panic.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Key {
+pub(super) struct Key {
+    pub(super) guest: Option<Arc<str>>,
+    pub(super) origin: Origin,
+}
+
+/// The place where an event comes from.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Origin {
     /// The location in the program that logs the event.
     Event(Identifier),
     /// The file and the line of a panic.
@@ -27,6 +36,7 @@ pub(super) struct Rule {
 /// The omitted events of one kind.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct LeftOut {
+    pub(super) guest: Option<Arc<str>>,
     pub(super) level: Level,
     pub(super) count: u64,
     /// The time since the beginning of the period.
@@ -99,8 +109,8 @@ impl Limiter {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
         }
-        let over = self.kinds.values_mut().filter(|kind| kind.ends <= now);
-        let over = over.filter_map(|kind| kind.take_left_out(now)).collect();
+        let over = self.kinds.iter_mut().filter(|(_, kind)| kind.ends <= now);
+        let over = over.filter_map(|(key, kind)| kind.take_left_out(key, now)).collect();
         let left = self.kinds.values().filter(|kind| kind.left_out > 0);
         self.due = left.map(|kind| kind.ends).min();
         over
@@ -110,16 +120,17 @@ impl Limiter {
     pub(super) fn all(&mut self) -> Vec<LeftOut> {
         let now = Instant::now();
         self.due = None;
-        self.kinds.values_mut().filter_map(|kind| kind.take_left_out(now)).collect()
+        self.kinds.iter_mut().filter_map(|(key, kind)| kind.take_left_out(key, now)).collect()
     }
 }
 
 impl Kind {
-    fn take_left_out(&mut self, now: Instant) -> Option<LeftOut> {
+    fn take_left_out(&mut self, key: &Key, now: Instant) -> Option<LeftOut> {
         let Self { level, began, left_out, excerpt, .. } = self;
         let count = std::mem::take(left_out);
         let span = now.saturating_duration_since(*began);
-        (count > 0).then(|| LeftOut { level: *level, count, span, excerpt: excerpt.clone() })
+        let guest = key.guest.clone();
+        (count > 0).then(|| LeftOut { guest, level: *level, count, span, excerpt: excerpt.clone() })
     }
 }
 
@@ -130,7 +141,16 @@ mod tests {
     const RULE: Rule = Rule { lines: 3, span: Duration::from_secs(10) };
 
     fn panic_at(line: u32) -> Key {
-        Key::Panic(("a.rs".to_owned(), line))
+        Key { guest: None, origin: Origin::Panic(("a.rs".to_owned(), line)) }
+    }
+
+    #[test]
+    fn each_guest_is_counted_by_itself() {
+        let (mut limiter, now) = (Limiter::new(), Instant::now());
+        let key = |guest: &str| Key { guest: Some(guest.into()), origin: Origin::Guest };
+        let written = (0..1000).filter(|_| limiter.admits(&key("noisy"), Level::INFO, RULE, now)).count();
+        assert_eq!(written, 3);
+        assert!(limiter.admits(&key("quiet"), Level::INFO, RULE, now));
     }
 
     #[test]
@@ -145,6 +165,7 @@ mod tests {
         assert!(admitted(&mut limiter, 2, at(5000)), "another kind is counted by itself");
         assert_eq!(limiter.overdue(at(9999)), []);
         let told = LeftOut {
+            guest: None,
             level: Level::ERROR,
             count: 997,
             span: Duration::from_millis(10_500),

@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use super::Format;
 use super::escape::{Escaped, Style, VALUE};
+use super::limit::Key;
 
 /// The maximum length of the excerpt of a message that a report of omitted events repeats, in bytes.
 const EXCERPT: usize = 120;
@@ -73,6 +74,13 @@ impl Line {
     pub(super) fn field(&mut self, name: &str, value: &dyn Display) {
         self.name(name);
         self.value(value);
+    }
+
+    /// Writes the name of the guest that the event is of, if the process runs several.
+    pub(super) fn guest(&mut self, key: &Key) {
+        if let Some(guest) = &key.guest {
+            self.field("guest", guest);
+        }
     }
 
     /// Writes the stack of a panic: as lines after this line in text format, as a field in JSON.

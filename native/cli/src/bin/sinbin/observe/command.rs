@@ -48,9 +48,8 @@ fn summary(pollables: &[Pollable]) -> String {
 /// Returns the pollables of a command as text, below a summary.
 pub(crate) fn list(snapshot: &Snapshot, poll: &Poll) -> String {
     let state = &snapshot.state;
-    let (pid, number, does) = (state.pid, state.number, does(state, poll));
-    let mut text =
-        format!("process {pid}, loop {number}: a WASI command, which {does}; {} waits so far\n", state.waits);
+    let (who, does) = (describe::heading(state), does(state, poll));
+    let mut text = format!("{who}: a WASI command, which {does}; {} waits so far\n", state.waits);
     if poll.pollables.is_empty() {
         return text;
     }

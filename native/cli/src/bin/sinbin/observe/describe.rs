@@ -6,6 +6,13 @@ use sinbin::kernel::{ExpectedWaker, TaskState};
 use sinbin::observe::{LoopState, Source, SourceKind, TaskInfo};
 use sinbin::{Instant, Interest, SourceId, WaitTarget};
 
+/// Returns the process and the number of a loop, and the name of the guest that it runs.
+pub(crate) fn heading(state: &LoopState) -> String {
+    let guest = state.service.as_ref().filter(|_| state.is_guest);
+    let guest = guest.map_or_else(String::new, |guest| format!(" ({guest})"));
+    format!("process {}, loop {}{guest}", state.pid, state.number)
+}
+
 /// Returns a span in the unit that fits, such as "1.2 s", rounded down.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();

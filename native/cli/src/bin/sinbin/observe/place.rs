@@ -155,7 +155,7 @@ fn longest_jobs(snapshot: &Snapshot) -> Vec<&TaskInfo> {
 pub(crate) fn headline(snapshot: &Snapshot, is_kept: bool) -> String {
     let state = &snapshot.state;
     let running = snapshot.tasks.iter().find(|task| task.is_running);
-    let who = format!("process {}, loop {}", state.pid, state.number);
+    let who = describe::heading(state);
     let busy = describe::span(state.busy_for());
     if let Some(poll) = &snapshot.poll {
         return format!("{who}: the WASI command {}", command::does(state, poll));

@@ -20,9 +20,8 @@ pub(crate) fn list(snapshot: &Snapshot, samples: Option<&Samples>) -> String {
         return sources(snapshot);
     }
     let mut text = format!(
-        "process {}, loop {}: {}{} tasks, {}",
-        state.pid,
-        state.number,
+        "{}: {}{} tasks, {}",
+        describe::heading(state),
         if state.is_guest { "a guest, " } else { "" },
         snapshot.tasks.len(),
         summary(&snapshot.tasks)
@@ -66,9 +65,8 @@ fn sources(snapshot: &Snapshot) -> String {
     let count = snapshot.guest_sources.len();
     let turns = state.steps;
     let mut text = format!(
-        "process {}, loop {}: a guest that publishes no tasks, {count} sources, {turns} turns{}",
-        state.pid,
-        state.number,
+        "{}: a guest that publishes no tasks, {count} sources, {turns} turns{}",
+        describe::heading(state),
         busy(state)
     );
     if let Some(broken) = snapshot.guest_failure {

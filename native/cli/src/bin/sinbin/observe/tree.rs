@@ -149,7 +149,7 @@ fn text(snapshot: &Snapshot, all: bool) -> String {
     let forest = Forest::new(snapshot);
     let whose = if state.is_guest { "a guest, " } else { "" };
     let count = snapshot.tasks.len();
-    let mut text = format!("process {}, loop {}: {whose}{count} tasks\n", state.pid, state.number);
+    let mut text = format!("{}: {whose}{count} tasks\n", describe::heading(state));
     let mut drawn = HashSet::new();
     for circle in snapshot.deadlocks() {
         writeln!(text, "{}", tasks::deadlock(snapshot, &circle)).ok();
