@@ -4,6 +4,8 @@
 pub(crate) mod call;
 pub(crate) mod erased;
 pub(crate) mod slicer;
+#[cfg(feature = "alloc")]
+pub(crate) mod task_job;
 
 pub use slicer::Slicer;
 

@@ -108,6 +108,8 @@ pub use crate::job::call::IntoJob;
 pub use crate::job::erased::ErasedJob;
 #[cfg(feature = "alloc")]
 pub use crate::job::erased::{BoxedJob, BoxedOutput};
+#[cfg(feature = "alloc")]
+pub use crate::job::task_job::{JobOfTasks, TaskJob, TaskOutput};
 pub use combine::{Either, Join, Race, Select, TryJoin, join, race, select, try_join};
 pub use conn::copy::{copy, copy_bidirectional};
 pub use conn::{Conn, Ready, Recv, SendAll};

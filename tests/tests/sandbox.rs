@@ -243,7 +243,7 @@ fn a_damaged_cwasm_is_refused_and_in_the_cache_it_is_made_anew() {
 
 #[test]
 fn a_driven_guest_imports_the_types_of_its_contract_alone() {
-    for name in ["fib.wasm", "echo.wasm", "upper.wasm", "echo-async.wasm"] {
+    for name in ["fib.wasm", "echo.wasm", "upper.wasm", "echo-async.wasm", "fib-async.wasm"] {
         let ended = run(&["inspect", guest(name).to_str().unwrap()]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(

@@ -14,7 +14,8 @@ use crate::exec::context::Task;
 use crate::exec::executor::Executor;
 use crate::exec::host::{Connects as Connecting, Host, Jobs, Serves, Service};
 use crate::exec::label::{Label, NamedWait};
-use crate::job::erased::{BoxedJob, ErasedJob};
+use crate::job::erased::ErasedJob;
+use crate::job::task_job::JobOfTasks;
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
 use crate::kernel::error::IoError;
@@ -457,7 +458,7 @@ impl<S: Service<Job: WireJob>, M: Storage> Connecting for DrivenHost<S, M> {
     }
 }
 
-impl<'d, S: Service<Job = BoxedJob>, M: Storage> AsyncHost<'d> for DrivenHost<S, M>
+impl<'d, S: Service<Job: JobOfTasks>, M: Storage> AsyncHost<'d> for DrivenHost<S, M>
 where
     ServeTask<S>: From<Async<'d>>,
 {
@@ -491,13 +492,13 @@ where
     }
 
     fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
-        let Some(job) = job.boxed() else { return false };
+        let Some(job) = S::Job::take_from(job) else { return false };
         self.submit(id, job);
         true
     }
 
     fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
-        self.take(id).is_some_and(|mut output| job.put(&mut *output))
+        self.take(id).is_some_and(|output| S::Job::put_into(output, job))
     }
 
     fn cancel_job(&mut self, id: JobId) {

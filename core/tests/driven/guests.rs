@@ -7,12 +7,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sinbin_core::driven::{Command, Compute, Computed, Driven, DrivenHost, Event, compute};
+use sinbin_core::fib::FibJob;
 use sinbin_core::group::Group;
 use sinbin_core::job::WireJob;
 use sinbin_core::serve::ServeTask;
 use sinbin_core::task::{
     Async, AsyncService, BoxedJob, BoxedOutput, Conn, Error, Handle, Label, NoWakers, Pool, RunContext,
-    select,
+    TaskJob, TaskOutput, select,
 };
 use sinbin_core::{Instant, Limits, Rest, Service, SourceId, Task, sync};
 use sinbin_testkit::count::count;
@@ -72,6 +73,93 @@ fn jobs_of_a_guest_are_computed_in_slices_and_given_up_when_nobody_wants_them() 
         let counts = driven.counts();
         assert_eq!((counts.jobs, counts.cancelled, counts.ignored), (3, 1, 0));
     }
+}
+
+/// Computes fib(n) for a byte n below 100 by a job that can be sent. Counts to 5 for others, by a job that cannot.
+async fn compute_by_either(handle: Handle<'_>, conn: Conn<'_>) -> Result<(), Error> {
+    let mut number = [0];
+    while conn.recv(&mut number).await? > 0 {
+        let result = match number[0] {
+            n @ ..100 => handle.job(FibJob::new(n.into())).await,
+            _ => handle.job(count(5)).await.map(u64::from),
+        };
+        conn.send_all(format!("{result:?}").as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// A guest that names the type of its jobs has those jobs computed by the driver, and others by the loop.
+#[test]
+fn jobs_of_the_named_type_are_sent() {
+    for computes in [Compute::Driver { slice: 100 }, Compute::Here { slice: 100 }] {
+        let run_context = RunContext::new(&NoWakers);
+        let handle = Handle::new(&run_context);
+        let pool = pin!(Pool::growing(1));
+        let service = AsyncService::new(handle, Pin::as_ref(&pool), |conn| compute_by_either(handle, conn));
+        let service = service.with_jobs::<FibJob>();
+        let mut driven = Driven::new(service, &Limits::new(2, 1, 256), computes);
+        let mut turn = |events: &[Event], input: &[u8]| {
+            driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), input.to_vec())
+        };
+        let received = [Event::Received { source: CLIENT, len: 1 }];
+        turn(&arrived(0), &[]);
+        let mut answer = turn(&received, &[20]);
+        if computes == (Compute::Driver { slice: 100 }) {
+            let submitted = |command: &Command| match *command {
+                Command::Submit { job, len: 24 } => Some(job),
+                _ => None,
+            };
+            let job = answer.commands.iter().find_map(submitted).expect("the driver computes the job");
+            let computed = compute::<TaskJob<FibJob>>(&answer.output, u32::MAX);
+            let Computed::Done(result) = computed else { panic!("{computed:?}") };
+            let len = u32::try_from(result.len()).unwrap();
+            answer = turn(&[Event::Computed { job, len }], &result);
+            assert_eq!(answer.output, b"Ok(6765)");
+            // A result that is none counts as a failure, and so does a job that the driver could not compute.
+            for is_lost in [false, true] {
+                let answer = turn(&received, &[20]);
+                let job = answer.commands.iter().find_map(submitted).expect("the driver computes the job");
+                let (failed, input) = match is_lost {
+                    true => (Event::Lost(job), &[][..]),
+                    false => (Event::Computed { job, len: 3 }, &b"odd"[..]),
+                };
+                assert_eq!(turn(&[failed], input).output, b"Err(Failed)");
+            }
+        } else {
+            while answer.output.is_empty() {
+                answer = turn(&[], &[]);
+            }
+            assert_eq!(answer.output, b"Ok(6765)");
+        }
+        let mut answer = turn(&received, &[200]);
+        while answer.output.is_empty() {
+            assert!(!answer.commands.iter().any(|command| matches!(command, Command::Submit { .. })));
+            answer = turn(&[], &[]);
+        }
+        assert_eq!(answer.output, b"Ok(5)");
+    }
+}
+
+/// A slice of a job that is not done is sent on. The results of other jobs have no encoding.
+#[test]
+fn a_job_of_a_task_is_encoded_as_its_type_is() {
+    let mut bytes = Vec::new();
+    assert!(FibJob::new(27).encode(&mut |part| bytes.extend_from_slice(part)));
+    let mut slices = 0;
+    let result = loop {
+        match compute::<TaskJob<FibJob>>(&bytes, 1000) {
+            Computed::More(rest) => bytes = rest,
+            Computed::Done(result) => break result,
+            Computed::Nonsense => panic!("{bytes:?}"),
+        }
+        slices += 1;
+    };
+    assert!(slices > 1);
+    let output = TaskJob::<FibJob>::decode_output(&result);
+    assert!(matches!(output, Some(TaskOutput::Sent(196_418))));
+    let boxed = TaskOutput::Boxed(Box::new(Some(1)));
+    TaskJob::<FibJob>::encode_output(&boxed, &mut |bytes| panic!("{bytes:?}"));
+    assert_eq!(compute::<TaskJob<FibJob>>(b"anything", 1), Computed::Nonsense);
 }
 
 #[test]

@@ -211,6 +211,22 @@ fn an_async_fn_is_recorded_in_the_sandbox_alone() {
     assert_eq!(played.code, Some(0), "{}", played.stderr);
 }
 
+/// The jobs of an async fn whose type the guest has named are computed by other instances, and their results are recorded.
+#[test]
+fn jobs_of_an_async_fn_are_submitted_and_replayed() {
+    let recording = path("async-jobs");
+    let server = sandboxed("fib-async.wasm", &recording, &["--workers", "1"]);
+    assert_eq!(server.ask("30\nx\n10"), "832040\nerror: expected a number from 0 to 50\n55\n");
+    let ended = server.stop();
+    assert!(ended.stdout.contains("served 1 connections, 2 jobs; "), "{}", ended.stdout);
+    let guest = guest("fib-async.wasm");
+    let trace = ["replay", text(&recording), text(&guest), "--trace"];
+    let played = Running::start(sinbin_wasi(&trace)).wait();
+    assert_eq!(played.code, Some(0), "{}", played.stderr);
+    assert_eq!(played.stdout.matches("-> submit job").count(), 2, "{}", played.stdout);
+    assert_eq!(played.stdout.matches("computed job").count(), 2, "{}", played.stdout);
+}
+
 /// A loop that polls busily and records meets its deadlines, and ends when it is asked to.
 #[test]
 fn busy_polling_outlasts_no_deadline_of_a_loop_that_records() {

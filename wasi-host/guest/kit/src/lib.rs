@@ -101,6 +101,14 @@ macro_rules! service {
 /// sinbin_guest::tasks!(Chat::new, Chat::serve);
 /// ```
 ///
+/// A job ([`Handle::job`](sinbin_core::task::Handle::job)) is computed in slices between the turns of the tasks, unless its type can
+/// be sent ([`WireJob`](sinbin_core::job::WireJob)), and the macro gets that type: other instances of the guest then compute
+/// such jobs on threads of the host. A service with jobs of several types sends an enum of them.
+///
+/// ```ignore
+/// sinbin_guest::tasks!(serve, jobs: FibJob);
+/// ```
+///
 /// The service takes arguments if the first function gets them too, and returns an error message if they are wrong:
 ///
 /// ```ignore
@@ -124,37 +132,54 @@ macro_rules! service {
 /// ```
 #[macro_export]
 macro_rules! tasks {
-    (arguments: $state:expr, serve: $serve:expr) => {
+    (arguments: $state:expr, serve: $serve:expr $(, jobs: $job:ty)?) => {
         $crate::component!(
             |settings, max_jobs| {
                 $crate::name_function(concat!(module_path!(), "::", stringify!($serve)));
-                $crate::tasks_of_arguments(
+                $crate::tasks_of_arguments::<$crate::job!($($job)?), _, _>(
                     $state,
                     async |state, conn| $serve(state, conn).await,
                     settings,
                     max_jobs,
                 )
             },
-            $crate::BoxedJob
+            $crate::job!($($job)?)
         );
     };
-    ($state:expr, $serve:expr) => {
+    ($serve:expr $(, jobs: $job:ty)?) => {
         $crate::component!(
             |settings, max_jobs| {
                 $crate::name_function(concat!(module_path!(), "::", stringify!($serve)));
-                $crate::tasks_with($state, async |state, conn| $serve(state, conn).await, settings, max_jobs)
+                $crate::tasks::<$crate::job!($($job)?), _, _>($serve, settings, max_jobs)
             },
-            $crate::BoxedJob
+            $crate::job!($($job)?)
         );
     };
-    ($serve:expr) => {
+    ($state:expr, $serve:expr $(, jobs: $job:ty)?) => {
         $crate::component!(
             |settings, max_jobs| {
                 $crate::name_function(concat!(module_path!(), "::", stringify!($serve)));
-                $crate::tasks($serve, settings, max_jobs)
+                $crate::tasks_with::<$crate::job!($($job)?), _, _>(
+                    $state,
+                    async |state, conn| $serve(state, conn).await,
+                    settings,
+                    max_jobs,
+                )
             },
-            $crate::BoxedJob
+            $crate::job!($($job)?)
         );
+    };
+}
+
+/// The type of the jobs that other instances compute.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! job {
+    () => {
+        $crate::NoJob
+    };
+    ($job:ty) => {
+        $job
     };
 }
 
@@ -187,13 +212,18 @@ macro_rules! tasks {
 /// ```
 #[macro_export]
 macro_rules! program {
-    (arguments: $new:expr, run: $run:expr) => {
+    (arguments: $new:expr, run: $run:expr $(, jobs: $job:ty)?) => {
         $crate::component!(
             |settings, max_jobs| {
                 $crate::name_function(concat!(module_path!(), "::", stringify!($run)));
-                $crate::program($new, async |program, handle| $run(program, handle).await, settings, max_jobs)
+                $crate::program::<$crate::job!($($job)?), _>(
+                    $new,
+                    async |program, handle| $run(program, handle).await,
+                    settings,
+                    max_jobs,
+                )
             },
-            $crate::BoxedJob
+            $crate::job!($($job)?)
         );
         const _: () = {
             struct Program;
@@ -262,4 +292,4 @@ macro_rules! component {
 #[doc(hidden)]
 pub use alloc::{string::String, vec::Vec};
 #[doc(hidden)]
-pub use sinbin_core::{Service, task::BoxedJob};
+pub use sinbin_core::{Service, job::NoJob};

@@ -11,7 +11,7 @@ use sinbin_core::task::{Async, Conn, Handle};
 
 use crate::bindings::exports::sinbin::service::guest::{Answer, Event, Limits, Settings, Tally};
 use crate::bindings::sinbin::service::types::Rest;
-use crate::run::{Run, tasks_on};
+use crate::run::{GuestJob, Run, tasks_on};
 use crate::sole::Sole;
 
 /// The state of an instance that is a program.
@@ -78,11 +78,12 @@ impl Run for Ends {
 }
 
 /// Starts a program: `new` creates its state from its arguments, and `run` is its main task, which returns the exit code.
+/// Other instances compute its jobs of type `J`.
 ///
 /// # Errors
 ///
 /// Fails if `new` does: the error is a message for the user.
-pub fn program<T: 'static>(
+pub fn program<J: GuestJob, T: 'static>(
     new: impl FnOnce(&[String]) -> Result<T, String>,
     run: impl AsyncFnOnce(T, Handle<'static>) -> u8 + 'static,
     settings: &Settings,
@@ -97,7 +98,8 @@ pub fn program<T: 'static>(
         Async::new(handle, main).0
     };
     // No client connects, since the host passes no listener.
-    let (run, limits) = tasks_on(|_| Ok(|_: Conn<'static>| async {}), Some(main), settings, max_jobs)?;
+    let (run, limits) =
+        tasks_on::<J, _, _>(|_| Ok(|_: Conn<'static>| async {}), Some(main), settings, max_jobs)?;
     with_state(|state| state.is_program = true);
     Ok((Box::new(Ends(run)), limits))
 }

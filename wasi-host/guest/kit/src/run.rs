@@ -60,18 +60,24 @@ where
     (Box::new(run), convert::takes(takes, Wants::empty()))
 }
 
-/// Starts a service that is an `async fn`.
+/// A job that other instances of a guest can compute.
+pub trait GuestJob: WireJob<Output: Send + 'static> + Send + 'static {}
+
+impl<J: WireJob<Output: Send + 'static> + Send + 'static> GuestJob for J {}
+
+/// Starts a service that is an `async fn`. Other instances compute its jobs of type `J`.
 ///
 /// # Errors
 ///
 /// Fails if there are arguments, since such a service takes none.
-pub fn tasks<M, F>(serve: M, settings: &Settings, max_jobs: u32) -> Result<(Box<dyn Run>, Takes), String>
+pub fn tasks<J, M, F>(serve: M, settings: &Settings, max_jobs: u32) -> Result<(Box<dyn Run>, Takes), String>
 where
+    J: GuestJob,
     M: Fn(Conn<'static>) -> F + 'static,
     F: Future + 'static,
 {
     refuse_arguments(settings)?;
-    tasks_on(|_| Ok(serve), NO_MAIN, settings, max_jobs)
+    tasks_on::<J, _, _>(|_| Ok(serve), NO_MAIN, settings, max_jobs)
 }
 
 /// Starts a service that is an `async fn`, with the state that its connections share: `state` creates it from the handle
@@ -80,18 +86,19 @@ where
 /// # Errors
 ///
 /// Fails if the service is given arguments, because it accepts none.
-pub fn tasks_with<T, E>(
+pub fn tasks_with<J, T, E>(
     state: impl FnOnce(Handle<'static>) -> T,
     serve: impl AsyncFn(&T, Conn<'static>) -> Result<(), E> + 'static,
     settings: &Settings,
     max_jobs: u32,
 ) -> Result<(Box<dyn Run>, Takes), String>
 where
+    J: GuestJob,
     T: 'static,
     E: 'static,
 {
     refuse_arguments(settings)?;
-    tasks_of_arguments(|handle, _| Ok(state(handle)), serve, settings, max_jobs)
+    tasks_of_arguments::<J, _, _>(|handle, _| Ok(state(handle)), serve, settings, max_jobs)
 }
 
 /// Starts a service that is an `async fn`, with the state that its connections share: `state` creates it from the handle
@@ -100,13 +107,14 @@ where
 /// # Errors
 ///
 /// Fails if `state` does: the error is a message for the user.
-pub fn tasks_of_arguments<T, E>(
+pub fn tasks_of_arguments<J, T, E>(
     state: impl FnOnce(Handle<'static>, &[String]) -> Result<T, String>,
     serve: impl AsyncFn(&T, Conn<'static>) -> Result<(), E> + 'static,
     settings: &Settings,
     max_jobs: u32,
 ) -> Result<(Box<dyn Run>, Takes), String>
 where
+    J: GuestJob,
     T: 'static,
     E: 'static,
 {
@@ -120,7 +128,7 @@ where
             }
         })
     };
-    tasks_on(start, NO_MAIN, settings, max_jobs)
+    tasks_on::<J, _, _>(start, NO_MAIN, settings, max_jobs)
 }
 
 fn refuse_arguments(settings: &Settings) -> Result<(), String> {
@@ -134,13 +142,14 @@ fn refuse_arguments(settings: &Settings) -> Result<(), String> {
 const NO_MAIN: Option<fn(Handle<'static>) -> Async<'static>> = None;
 
 /// Starts a service that is an `async fn`, and beside it the task that `main` creates.
-pub(crate) fn tasks_on<M, F>(
+pub(crate) fn tasks_on<J, M, F>(
     serve: impl FnOnce(Handle<'static>) -> Result<M, String>,
     main: Option<impl FnOnce(Handle<'static>) -> Async<'static>>,
     settings: &Settings,
     max_jobs: u32,
 ) -> Result<(Box<dyn Run>, Takes), String>
 where
+    J: GuestJob,
     M: Fn(Conn<'static>) -> F + 'static,
     F: Future + 'static,
 {
@@ -149,7 +158,8 @@ where
     wakers::set_loop(handle);
     let start = start(settings, max_jobs);
     let pool = Box::leak(Box::new(Pool::growing(start.takes().connections)));
-    let service = AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle)?);
+    let service =
+        AsyncService::new(handle, core::pin::Pin::static_ref(pool), serve(handle)?).with_jobs::<J>();
     let (mut run, takes) = start.begin_in(Published::new, service);
     if main.is_some_and(|main| run.start(main(handle)).is_err()) {
         return Err(String::from("the main task has no capacity"));
