@@ -204,10 +204,12 @@ where
     /// necessary.
     fn tell_again(&mut self) {
         let kernel = &mut self.executor.kernel;
-        let sources = &mut self.host.sources;
+        let (sources, connects) = (&mut self.host.sources, &mut self.host.connects);
         loop {
             while let Some((source, interest)) = kernel.next_change() {
-                sources.change(source, interest);
+                if !sources.change(source, interest) {
+                    connects.change(source, interest);
+                }
             }
             let mut told = false;
             sources.each_due(|source, readiness| {

@@ -19,6 +19,7 @@
 mod in_process;
 mod input;
 mod jobs;
+mod listen_permission;
 mod log;
 mod outgoing;
 mod permission;
@@ -43,6 +44,7 @@ use crate::observe::GuestTables;
 
 pub use in_process::{InProcess, InProcessHost, StartError};
 pub use input::LIMIT;
+pub use listen_permission::{ListenPermission, ParseListenPermissionError};
 pub use log::one_line;
 pub use permission::{ConnectPermission, ParsePermissionError};
 pub use playback::{Playback, PlaybackError, TurnReader};

@@ -1,27 +1,46 @@
-//! The connections that tasks have requested from the driver.
+//! The connections and listeners that tasks have requested from the driver.
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
 
 use crate::driven::{Command, ConnectError, ConnectId};
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
 use crate::kernel::id_map::IdMap;
+use crate::kernel::interest::Interest;
 
-/// The requests that have no connection, and the connections that were requested. Each is a source of the kernel, whose
-/// id is the number of the request.
+/// The text before the address of a request for a listener.
+const LISTEN: &str = "listen:";
+
+/// The sources that tasks have requested, or accepted from listeners that they had requested. The id of a source is the
+/// number of its request.
 #[derive(Default)]
 pub(super) struct Connects {
-    /// The requests: `None` while the driver has not answered, and then the reason why there is no connection.
-    pending: IdMap<SourceId, Option<IoError>>,
-    established: IdMap<SourceId, ()>,
-    /// The number of sources in both tables.
+    requested: IdMap<SourceId, Requested>,
     count: usize,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Requested {
+    is_listener: bool,
+    state: State,
+    /// The interest of the tasks while there is no source. The kernel does not report it again.
+    interest: Interest,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The driver has not answered.
+    Pending,
+    /// There is no source, for this reason.
+    Failed(IoError),
+    Established,
+}
+
 impl Connects {
-    /// Returns the number of requests and connections. None of them is the connection of a task that the driver's
-    /// arrivals have started, so they use up places for sources beside the tasks.
+    /// Returns the number of requests, and of sources that exist. None of them is the connection of a task that the
+    /// driver's arrivals have started, so they use up places for sources beside the tasks.
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -39,26 +58,85 @@ impl Connects {
         let _ = fmt::Write::write_fmt(&mut Text(output), endpoint);
         let len = u32::try_from(output.len() - before).unwrap_or(u32::MAX);
         commands.push(Command::Connect { request: ConnectId(source.to_bits()), len });
-        self.pending.insert(source, None);
+        self.add(source, State::Pending);
+    }
+
+    /// Requests a listener from the driver.
+    pub(super) fn request_listener(
+        &mut self,
+        source: SourceId,
+        address: SocketAddr,
+        commands: &mut Vec<Command>,
+        output: &mut Vec<u8>,
+    ) {
+        self.request(source, format_args!("{LISTEN}{address}"), commands, output);
+        if let Some(requested) = self.requested.get_mut(source) {
+            requested.is_listener = true;
+        }
+    }
+
+    /// Counts a connection that a task accepts from a listener of its own.
+    pub(super) fn accepted(&mut self, source: SourceId) {
+        self.add(source, State::Established);
+    }
+
+    fn add(&mut self, source: SourceId, state: State) {
+        self.requested.insert(source, Requested { is_listener: false, state, interest: Interest::NONE });
         self.count += 1;
+    }
+
+    /// Returns true if this source is a listener that was requested.
+    pub(super) fn is_listener(&self, source: SourceId) -> bool {
+        self.requested.get(source).is_some_and(|requested| requested.is_listener)
+    }
+
+    /// Returns the listeners that were requested.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = SourceId> {
+        self.requested.iter().filter(|(_, requested)| requested.is_listener).map(|(source, _)| source)
+    }
+
+    /// Returns the reason why no connection can be accepted from a listener for which none has arrived.
+    pub(super) fn none_arrived(&self, listener: SourceId) -> IoError {
+        match self.outcome(listener) {
+            Ok(()) => IoError::WouldBlock,
+            // After these errors of an accept, a task would try again.
+            Err(IoError::NoRoom | IoError::Os(_)) => IoError::Closed,
+            Err(error) => error,
+        }
+    }
+
+    /// Returns the interest that a task waits with until the driver has answered a request.
+    pub(super) fn awaited(&self, source: SourceId) -> Interest {
+        if self.is_listener(source) { Interest::RECV } else { Interest::SEND }
+    }
+
+    /// Records that the interest of the tasks has changed.
+    pub(super) fn change(&mut self, source: SourceId, interest: Interest) {
+        if let Some(requested) = self.requested.get_mut(source) {
+            requested.interest = interest;
+        }
     }
 
     /// Returns true if the driver has not answered this request yet.
     pub(super) fn is_pending(&self, source: SourceId) -> bool {
-        self.pending.get(source) == Some(&None)
+        self.outcome(source) == Err(IoError::WouldBlock)
     }
 
-    /// Records that the connection exists.
-    pub(super) fn establish(&mut self, source: SourceId) {
-        if self.pending.remove(source).is_some() {
-            self.established.insert(source, ());
-        }
+    /// Records that the connection or the listener exists. Returns the interest of the tasks until now.
+    pub(super) fn establish(&mut self, source: SourceId) -> Interest {
+        let Some(requested) = self.requested.get_mut(source) else { return Interest::NONE };
+        requested.state = State::Established;
+        requested.interest
     }
 
-    /// Records that there is no connection.
+    /// Records that there is no connection, or no listener.
     pub(super) fn fail(&mut self, source: SourceId, reason: ConnectError) {
-        if let Some(request) = self.pending.get_mut(source) {
-            *request = Some(reason.into());
+        if let Some(requested) = self.requested.get_mut(source) {
+            let error = match reason {
+                ConnectError::Refused if requested.is_listener => IoError::AddressInUse,
+                reason => reason.into(),
+            };
+            requested.state = State::Failed(error);
         }
     }
 
@@ -66,12 +144,12 @@ impl Connects {
     ///
     /// # Errors
     ///
-    /// Fails with [`IoError::WouldBlock`] while there is none, and with the reason if there is no connection.
+    /// Fails with [`IoError::WouldBlock`] while there is none, and with the reason if there is no source.
     pub(super) fn outcome(&self, source: SourceId) -> Result<(), IoError> {
-        match self.pending.get(source) {
-            Some(None) => Err(IoError::WouldBlock),
-            Some(Some(reason)) => Err(*reason),
-            None if self.established.contains(source) => Ok(()),
+        match self.requested.get(source).map(|requested| requested.state) {
+            Some(State::Pending) => Err(IoError::WouldBlock),
+            Some(State::Failed(reason)) => Err(reason),
+            Some(State::Established) => Ok(()),
             None => Err(IoError::Closed),
         }
     }
@@ -82,11 +160,9 @@ impl Connects {
         if self.count == 0 {
             return None;
         }
-        let pending = self.pending.remove(source);
-        if pending.is_some() || self.established.remove(source).is_some() {
-            self.count -= 1;
-        }
-        (pending == Some(None)).then(|| ConnectId(source.to_bits()))
+        let closed = self.requested.remove(source)?;
+        self.count -= 1;
+        (closed.state == State::Pending).then(|| ConnectId(source.to_bits()))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The host that the tasks see. It contains the driver's input, and collects the commands to the driver.
 
+mod requests;
+
 use alloc::vec::Vec;
 use core::mem;
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::driven::compute::{Compute, Sliced, Submitted, Work};
@@ -12,10 +13,8 @@ use crate::driven::sources::{ADDRESS, Entry, Sources};
 use crate::driven::{Command, ConnectId, Event, SourceHandle, Tally};
 use crate::exec::context::Task;
 use crate::exec::executor::Executor;
-use crate::exec::host::{Connects as Connecting, Host, Jobs, Serves, Service};
+use crate::exec::host::{Host, Jobs, Serves, Service};
 use crate::exec::label::{Label, NamedWait};
-use crate::job::erased::ErasedJob;
-use crate::job::task_job::JobOfTasks;
 use crate::job::{Job, WireJob};
 use crate::kernel::Kernel;
 use crate::kernel::error::IoError;
@@ -26,12 +25,6 @@ use crate::kernel::storage::{Limits, Storage, TaskNote};
 use crate::serve::acceptor::Acceptor;
 use crate::serve::guard::{Guard as _, Guarded};
 use crate::serve::task::ServeTask;
-use crate::task::endpoint::Endpoint;
-use crate::task::host::AsyncHost;
-use crate::task::start::Async;
-
-/// The maximum number of bytes of a name. The longest name of the domain name system has 253.
-const MAX_NAME: usize = 255;
 
 /// A connection that waits for its acceptor.
 struct Arrival {
@@ -151,7 +144,9 @@ impl<S: Service<Job: WireJob>, M: Storage> DrivenHost<S, M> {
     /// Closes the listeners if the service is to stop and every connection was accepted.
     pub(super) fn close_listeners(&mut self, kernel: &mut Kernel<M>) {
         if self.stopping && self.arrivals.is_empty() {
-            for listener in mem::take(&mut self.listeners) {
+            let mut listeners = mem::take(&mut self.listeners);
+            listeners.extend(self.connects.listeners());
+            for listener in listeners {
                 if kernel.close(listener) {
                     Host::close(self, listener);
                 }
@@ -199,7 +194,7 @@ impl<S: Service<Job: WireJob>, M: Storage> DrivenHost<S, M> {
                 let is_known = self.connects.is_pending(source);
                 if is_known {
                     self.connects.fail(source, reason);
-                    executor.kernel.ready(source, Interest::SEND);
+                    executor.kernel.ready(source, self.connects.awaited(source));
                 }
                 is_known
             }
@@ -240,7 +235,9 @@ impl<S: Service<Job: WireJob>, M: Storage> DrivenHost<S, M> {
         let peer = self.input[bytes].try_into().ok();
         let is_new = self.sources.is_free(connection);
         // Connections can't be accepted from a connection.
-        let is_listener = |(id, _): &(SourceId, &mut Entry)| self.listeners.contains(id);
+        let Self { listeners, connects, .. } = self;
+        let is_listener =
+            |(id, _): &(SourceId, &mut Entry)| listeners.contains(id) || connects.is_listener(*id);
         let touched = self.sources.touch_and_name(listener).filter(is_listener);
         let id = touched.filter(|_| is_new).map(|(id, entry)| {
             entry.arrived();
@@ -276,8 +273,9 @@ impl<S: Service<Job: WireJob>, M: Storage> DrivenHost<S, M> {
             return false;
         }
         self.insert(source, handle, self.input[bytes].try_into().ok());
-        self.connects.establish(source);
-        kernel.ready(source, Interest::SEND);
+        let interest = self.connects.establish(source);
+        self.sources.change(source, interest);
+        kernel.ready(source, self.connects.awaited(source));
         true
     }
 
@@ -327,7 +325,10 @@ impl<S: Service<Job: WireJob>, M: Storage> Host for DrivenHost<S, M> {
 
     fn accept(&mut self, listener: SourceId, new: SourceId) -> Result<(), IoError> {
         let of_listener = |arrival: &Arrival| arrival.listener == listener;
-        let index = self.arrivals.iter().position(of_listener).ok_or(IoError::WouldBlock)?;
+        let Some(index) = self.arrivals.iter().position(of_listener) else {
+            let is_given = self.listeners.contains(&listener);
+            return Err(if is_given { IoError::WouldBlock } else { self.connects.none_arrived(listener) });
+        };
         let arrival = self.arrivals.remove(index);
         if let Some(entry) = self.sources.get_mut(listener) {
             entry.taken();
@@ -338,6 +339,9 @@ impl<S: Service<Job: WireJob>, M: Storage> Host for DrivenHost<S, M> {
             return Err(IoError::Reset);
         }
         self.insert(new, arrival.connection, arrival.peer);
+        if self.connects.is_listener(listener) {
+            self.connects.accepted(new);
+        }
         Ok(())
     }
 
@@ -434,74 +438,5 @@ impl<S: Service<Job: WireJob>, M: Storage> Serves<S> for DrivenHost<S, M> {
     #[inline]
     fn service(&self) -> &S {
         &self.service
-    }
-}
-
-impl<S: Service<Job: WireJob>, M: Storage> Connecting for DrivenHost<S, M> {
-    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
-        let Self { connects, commands, output, .. } = self;
-        connects.request(new, format_args!("{address}"), commands, output);
-        Ok(())
-    }
-
-    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
-        if host.len() > MAX_NAME {
-            return Err(IoError::Invalid);
-        }
-        let Self { connects, commands, output, .. } = self;
-        connects.request(new, format_args!("{}", Endpoint::Name { host, port }), commands, output);
-        Ok(())
-    }
-
-    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
-        self.connects.outcome(source)
-    }
-}
-
-impl<'d, S: Service<Job: JobOfTasks>, M: Storage> AsyncHost<'d> for DrivenHost<S, M>
-where
-    ServeTask<S>: From<Async<'d>>,
-{
-    fn shutdown(&mut self, source: SourceId) -> Result<(), IoError> {
-        let entry = self.sources.get(source).ok_or(IoError::Closed)?;
-        self.commands.push(Command::Shutdown(entry.handle));
-        Ok(())
-    }
-
-    fn peer(&self, source: SourceId) -> Option<SocketAddr> {
-        self.sources.get(source)?.peer()
-    }
-
-    fn connect(&mut self, address: SocketAddr, new: SourceId) -> Result<(), IoError> {
-        Connecting::connect(self, address, new)
-    }
-
-    fn connect_name(&mut self, host: &str, port: u16, new: SourceId) -> Result<(), IoError> {
-        Connecting::connect_name(self, host, port, new)
-    }
-
-    fn connected(&mut self, source: SourceId) -> Result<(), IoError> {
-        Connecting::connected(self, source)
-    }
-
-    fn is_stopping(&mut self, task: TaskId) -> bool {
-        if !self.stopping {
-            self.stop_waiters.insert(task, ());
-        }
-        self.stopping
-    }
-
-    fn submit_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
-        let Some(job) = S::Job::take_from(job) else { return false };
-        self.submit(id, job);
-        true
-    }
-
-    fn take_job(&mut self, id: JobId, job: &mut dyn ErasedJob) -> bool {
-        self.take(id).is_some_and(|output| S::Job::put_into(output, job))
-    }
-
-    fn cancel_job(&mut self, id: JobId) {
-        self.cancel(id);
     }
 }

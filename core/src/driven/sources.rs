@@ -220,9 +220,9 @@ impl Sources {
         self.entries.get_mut(id)
     }
 
-    /// Records that the interest of the tasks has changed.
-    pub(super) fn change(&mut self, id: SourceId, interest: Interest) {
-        let Some(entry) = self.entries.get_mut(id) else { return };
+    /// Records that the interest of the tasks has changed. Returns false if there is no such source.
+    pub(super) fn change(&mut self, id: SourceId, interest: Interest) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
         entry.interest = interest;
         if !entry.is(CHANGED) {
             entry.flags |= CHANGED;
@@ -232,6 +232,7 @@ impl Sources {
             entry.flags |= TOUCHED;
             self.touched.push(id);
         }
+        true
     }
 
     /// Calls `say` for each source with an event in this call, with the conditions that hold and are waited for. A

@@ -37,7 +37,7 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
         Err(IoError::Unsupported)
     }
 
-    /// Starts to listen on `address` as `new`, and returns the bound address.
+    /// Starts to listen on `address` as `new`, and returns the bound address, or `address` if it is bound later.
     ///
     /// # Errors
     ///
@@ -45,6 +45,17 @@ pub trait AsyncHost<'d>: Host<Task: From<Async<'d>>> {
     fn listen(&mut self, address: SocketAddr, new: SourceId) -> Result<SocketAddr, IoError> {
         let _ = (address, new);
         Err(IoError::Unsupported)
+    }
+
+    /// Returns the address of a listener that is bound later than [`listen`](Self::listen) returns, and `None` for one that
+    /// was bound before. The source becomes ready to receive when it is bound, and when that has failed.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`IoError::WouldBlock`] until the listener is bound, and with the reason why it could not be bound.
+    fn bound(&mut self, listener: SourceId) -> Option<Result<SocketAddr, IoError>> {
+        let _ = listener;
+        None
     }
 
     /// Returns the address of the peer of `source`, if the host knows it.
@@ -258,6 +269,10 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
 
     fn listen(&mut self, address: SocketAddr) -> Result<(SourceId, SocketAddr), IoError> {
         self.open(|host, new| host.listen(address, new))
+    }
+
+    fn bound(&mut self, listener: SourceId) -> Option<Result<SocketAddr, IoError>> {
+        self.host.bound(listener)
     }
 
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError> {

@@ -34,10 +34,36 @@ impl<'d> Listener<'d> {
         Self { handle, source, address }
     }
 
-    /// Returns the address that the listener is bound to; `0.0.0.0:0` for a Unix socket.
+    /// Returns the address that the listener is bound to; `0.0.0.0:0` for a Unix socket. In a guest, whose host binds it
+    /// later, this is the address that was asked for: see [`bound`](Self::bound).
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until the listener is bound, and returns its address. A native host has bound it before [`Handle::listen`]
+    /// returns; the host of a guest does so after the turn.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the reason why the host does not listen: [`IoError::Unsupported`] if the guest may not, and
+    /// [`IoError::AddressInUse`].
+    pub async fn bound(&self) -> Result<SocketAddr, Error> {
+        let mut wait = Waiting::new(WaitTarget::Recv(self.source));
+        poll_fn(|context| {
+            wait.check()?;
+            match self.handle.run_context().with(|ops| ops.bound(self.source))?.unwrap_or(Ok(self.address)) {
+                Err(IoError::WouldBlock) => {
+                    wait.wait(self.handle, context).map(|refused| Err(refused.into()))
+                }
+                bound => Poll::Ready(bound.map_err(|error| Error::Address {
+                    op: Op::Listen,
+                    address: self.address,
+                    error,
+                })),
+            }
+        })
+        .await
     }
 
     /// Returns the loop that the listener belongs to.

@@ -59,6 +59,7 @@ pub(crate) trait Ops<'d> {
     fn shutdown(&mut self, source: SourceId) -> Result<(), IoError>;
     fn close(&mut self, source: SourceId);
     fn listen(&mut self, address: SocketAddr) -> Result<(SourceId, SocketAddr), IoError>;
+    fn bound(&mut self, listener: SourceId) -> Option<Result<SocketAddr, IoError>>;
     fn take(&mut self, listener: SourceId) -> Result<(SourceId, Option<SocketAddr>), IoError>;
     fn connect(&mut self, address: SocketAddr) -> Result<SourceId, IoError>;
     #[cfg(feature = "alloc")]

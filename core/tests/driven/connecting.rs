@@ -89,6 +89,41 @@ fn a_requested_connection_is_used_like_an_accepted_one() {
     assert_eq!(ignored, 0);
 }
 
+/// Connects to a server, and sends it more than a window at once.
+async fn push(conn: Conn<'_>) -> Result<(), Error> {
+    let server = conn.handle().connect("192.0.2.7:80").await?;
+    server.send_all(&[b'x'; 2 * WINDOW + 1]).await?;
+    conn.send_all(b"sent").await
+}
+
+/// A wait for the connection and a later wait to send on it are waits for the same condition, and the driver hears of the
+/// second one too.
+#[test]
+fn more_than_a_window_is_sent_on_a_new_connection() {
+    let run_context = RunContext::new(&NoWakers);
+    let pool = pin!(Pool::growing(8));
+    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), push);
+    let mut driven = Driven::new(service, &Limits::new(4, 4, 256), HERE);
+    let mut turn = |events: &[Event], input: &[u8]| {
+        driven.turn(Instant::ZERO, WINDOW, events.iter().copied(), input.to_vec())
+    };
+    let request = requests(&turn(&arrived(0), b""))[0].0;
+    let sent = |answer: &TurnOutput| {
+        let of = |command: &Command| match *command {
+            Command::Send { source, len } => Some((source, len as usize)),
+            _ => None,
+        };
+        answer.commands.iter().find_map(of)
+    };
+    let connected = turn(&[Event::Connected { request, source: SERVER, len: 0 }], b"");
+    assert_eq!(sent(&connected), Some((SERVER, WINDOW)));
+    turn(&[Event::Stuck(SERVER)], b"");
+    assert_eq!(sent(&turn(&[Event::Writable(SERVER)], b"")), Some((SERVER, WINDOW)));
+    let answer = turn(&[Event::Writable(SERVER)], b"");
+    assert_eq!(sent(&answer), Some((SERVER, 1)));
+    assert!(answer.output.ends_with(b"sent"), "{answer:?}");
+}
+
 #[test]
 fn each_failure_is_an_error_that_names_the_endpoint() {
     let mut texts = Vec::new();

@@ -6,6 +6,7 @@
 //! | `room.rs` | the reported capacity for connections |
 //! | `sources.rs` | connections that fail, idle or hang up, and handles that are in use |
 //! | `connecting.rs` | connections that tasks request |
+//! | `listening.rs` | listeners that tasks request |
 //! | `slow.rs` | clients that are slow to send a request or to receive a reply |
 //! | `guests.rs` | services as `async fn`s: tasks, jobs and addresses |
 //! | `jobs.rs` | jobs that are cancelled, lost, or answered with an invalid result |
@@ -16,6 +17,7 @@ mod dialogues;
 mod guarding;
 mod guests;
 mod jobs;
+mod listening;
 mod notes;
 mod room;
 mod slow;

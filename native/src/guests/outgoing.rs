@@ -121,7 +121,11 @@ impl Outgoing {
     pub(crate) fn new(settings: &GuestSettings, notifier: Notifier) -> Self {
         let limits = PoolLimits { purpose: Purpose::Blocking, threads: THREADS, keep_alive: KEEP_ALIVE };
         Self {
-            policy: Policy::new(settings.allow_connect.clone(), settings.can_encrypt()),
+            policy: Policy::new(
+                settings.allow_connect.clone(),
+                settings.allow_listen.clone(),
+                settings.can_encrypt(),
+            ),
             names: settings.names.clone(),
             max_connecting: settings.max_connecting,
             max_outgoing: settings.max_outgoing,
@@ -137,6 +141,11 @@ impl Outgoing {
             failures: Failures::default(),
             made: 0,
         }
+    }
+
+    /// Returns true if the guest may listen on this address. A refusal is logged.
+    pub(crate) fn may_listen(&mut self, address: SocketAddr) -> bool {
+        self.policy.may_listen(address)
     }
 
     /// Begins a request for the endpoint that `text` denotes.

@@ -6,6 +6,7 @@ mod drain;
 mod fault;
 #[cfg(feature = "tls")]
 mod handshake;
+mod listening;
 mod program;
 mod readiness;
 
@@ -28,6 +29,7 @@ use crate::guests::log::Log;
 use crate::guests::outgoing::Outgoing;
 use crate::guests::recorder::Recorder;
 use crate::guests::restarts::Restarts;
+use crate::guests::server::listening::RequestedListener;
 use crate::guests::server::program::Program;
 use crate::guests::settings::{GuestSettings, GuestSummary};
 use crate::guests::source_table::{Role, SourceTable};
@@ -80,6 +82,8 @@ pub struct GuestServer<B: GuestFactory> {
     /// All events before this time are processed, so deadlines up to this time have expired.
     seen: Instant,
     listeners: Vec<SourceId>,
+    /// The listeners that the guest has requested, which are in `listeners` too.
+    requested: Vec<RequestedListener>,
     /// The number of connections for which the guest has capacity.
     room: u32,
     /// The number of open connections, including those that linger.
@@ -170,6 +174,7 @@ impl<B: GuestFactory> GuestServer<B> {
             looked: Instant::ZERO,
             seen: Instant::ZERO,
             listeners: Vec::new(),
+            requested: Vec::new(),
             room: 0,
             open: 0,
             peer_limit: PeerLimit::new(settings.max_per_peer),
@@ -386,7 +391,8 @@ impl<B: GuestFactory> GuestServer<B> {
 
     fn until(&self, rest: Rest) -> Until {
         let are_over = self.jobs.as_ref().is_some_and(Jobs::are_over);
-        if !self.input.is_empty() || !self.again.is_empty() || are_over || self.outgoing.has_failures() {
+        let has_answers = self.outgoing.has_failures() || self.has_untold_listeners();
+        if !self.input.is_empty() || !self.again.is_empty() || are_over || has_answers {
             return Until::Now;
         }
         let mut deadline = self.draining.unwrap_or(Instant::NEVER);

@@ -9,6 +9,7 @@ use sinbin_core::driven::DEFAULT_MAX_JOBS;
 
 use sinbin_core::task::Resolver;
 
+use crate::guests::listen_permission::ListenPermission;
 use crate::guests::permission::ConnectPermission;
 use crate::names::Names;
 use crate::server::Summary as Served;
@@ -57,6 +58,9 @@ pub struct GuestSettings {
     pub max_ignored: usize,
     /// The endpoints that the guest may connect to; none by default.
     pub allow_connect: Vec<ConnectPermission>,
+    /// The addresses that the guest may listen on by itself, beside the listeners that the host gives to it; none by
+    /// default. All listeners of a server together are at most 64.
+    pub allow_listen: Vec<ListenPermission>,
     /// The maximum number of connections that the guest has requested, including those that are not established yet. They
     /// count towards `max_connections` too. A request above a limit fails at once.
     pub max_outgoing: usize,
@@ -127,6 +131,7 @@ impl Default for GuestSettings {
             max_commands: 65_536,
             max_ignored: 4096,
             allow_connect: Vec::new(),
+            allow_listen: Vec::new(),
             max_outgoing: 1000,
             max_connecting: 256,
             connect_timeout: Duration::from_secs(10),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sinbin::guests::{ConnectPermission, GuestSettings};
+use sinbin::guests::{ConnectPermission, GuestSettings, ListenPermission};
 #[cfg(feature = "tls")]
 use sinbin::tls::{ConfigError, Roots, TlsConnector};
 use sinbin_cli::address::address;
@@ -30,6 +30,10 @@ pub(crate) struct ConnectArgs {
     /// A WASI command may also look up the name. Its names lead to public addresses only, too.
     #[arg(long, value_name = "[https://]HOST:PORT", value_parser = target)]
     pub(crate) allow_connect: Vec<Target>,
+    /// Address that a guest may listen on by itself, while it runs, with * for any port; may be repeated. By default, it has
+    /// only the listeners of --listen. A guest that lets the system choose the port needs *.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    pub(crate) allow_listen: Vec<ListenPermission>,
     /// Trust the authorities in this PEM file for the peers of an --allow-connect with TLS, besides those of the
     /// system.
     #[cfg(feature = "tls")]
@@ -46,6 +50,11 @@ pub(crate) struct ConnectArgs {
     /// handshake; "off" for no limit but that of the system.
     #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = span)]
     pub(crate) connect_timeout: Span,
+}
+
+/// Parses an address that a guest may listen on.
+fn listen(text: &str) -> Result<ListenPermission, String> {
+    text.parse().map_err(|error| format!("{error}"))
 }
 
 /// An endpoint that a guest may connect to, in the form for each kind of guest.
@@ -73,6 +82,7 @@ impl ConnectArgs {
     /// Fails with a message for the user if a permission requires TLS, and no authority can be trusted.
     pub(crate) fn apply(&self, mut settings: GuestSettings) -> Result<GuestSettings, String> {
         settings.allow_connect = self.allow_connect.iter().map(|target| target.permission.clone()).collect();
+        settings.allow_listen.clone_from(&self.allow_listen);
         settings.max_outgoing = self.max_outgoing as usize;
         settings.max_connecting = self.max_connecting as usize;
         settings.connect_timeout = self.connect_timeout.0.unwrap_or(std::time::Duration::MAX);

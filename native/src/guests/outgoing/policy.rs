@@ -1,4 +1,4 @@
-//! The permissions of a guest to connect, and the log of what they refuse.
+//! The permissions of a guest to connect and to listen, and the log of what they refuse.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant as Clock};
 
 use sinbin_core::driven::ConnectError;
 
+use crate::guests::listen_permission::ListenPermission;
 use crate::guests::permission::{
     ConnectPermission, Encryption, encryption_of_address, encryption_of_name, permits_address, permits_name,
 };
@@ -15,9 +16,10 @@ use crate::tls::is_server_name;
 /// The minimum interval between two log lines about connections that are not permitted.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Decides which connections a guest may request.
+/// Decides which connections and listeners a guest may request.
 pub(super) struct Policy {
     permissions: Vec<ConnectPermission>,
+    to_listen: Vec<ListenPermission>,
     /// True if the host has what it needs to speak TLS.
     can_encrypt: bool,
     /// The time of the last log line about a connection that is not permitted, and the number of them since then.
@@ -26,8 +28,25 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    pub(super) fn new(permissions: Vec<ConnectPermission>, can_encrypt: bool) -> Self {
-        Self { permissions, can_encrypt, logged: None, unsaid: 0 }
+    pub(super) fn new(
+        permissions: Vec<ConnectPermission>,
+        to_listen: Vec<ListenPermission>,
+        can_encrypt: bool,
+    ) -> Self {
+        Self { permissions, to_listen, can_encrypt, logged: None, unsaid: 0 }
+    }
+
+    /// Returns true if the guest may listen on this address. A refusal is logged.
+    pub(super) fn may_listen(&mut self, address: SocketAddr) -> bool {
+        let may_listen = self.to_listen.iter().any(|permission| permission.covers(address));
+        if !may_listen {
+            self.unsaid += 1;
+            if self.may_log() {
+                let count = std::mem::take(&mut self.unsaid);
+                tracing::warn!(%address, count, "the guest may not listen there; see --allow-listen");
+            }
+        }
+        may_listen
     }
 
     /// Returns the protocol that is spoken with a named peer.

@@ -218,6 +218,7 @@ impl<B: GuestFactory> GuestServer<B> {
     }
 
     fn close(&mut self, source: SourceId) {
+        let is_requested = self.is_requested(source);
         let Some(place) = self.places.get(source) else {
             return self.ignore("closes a handle that names nothing");
         };
@@ -225,14 +226,9 @@ impl<B: GuestFactory> GuestServer<B> {
             self.input.forget(source);
         }
         match place.role {
-            // The host keeps the listener: if the guest fails, the next instance receives it.
-            Role::Listener if self.draining.is_none() => place.interest = Interest::NONE,
-            Role::Listener => {
-                self.listeners.retain(|listener| *listener != source);
-                self.sockets.remove(source);
-                self.places.remove(source);
-                self.observer.guest_source_gone(source);
-            }
+            // The host keeps its own listener: if the guest fails, the next instance receives it.
+            Role::Listener if self.draining.is_none() && !is_requested => place.interest = Interest::NONE,
+            Role::Listener => self.close_listener(source),
             Role::Connection if place.rest().is_empty() => self.part(source),
             Role::Connection => self.finish(source),
             Role::Closing | Role::Lingering => self.ignore("closes a handle twice"),

@@ -6,6 +6,7 @@ use sinbin_core::{Instant, IoError, SourceId};
 use crate::guests::GuestFactory;
 use crate::guests::outgoing::{Begun, reason};
 use crate::guests::server::GuestServer;
+use crate::guests::server::listening::address_to_listen_on;
 use crate::guests::server::readiness::address;
 use crate::guests::source_table::Role;
 use crate::observe::SourceKind;
@@ -17,6 +18,9 @@ impl<B: GuestFactory> GuestServer<B> {
         let Some(text) = output.split_off(..len as usize) else {
             return self.ignore("connects to a text of more bytes than it has put out");
         };
+        if let Some(address) = address_to_listen_on(text) {
+            return self.listen_for_guest(request, address);
+        }
         match self.outgoing.begin(request, text, self.clock.now()) {
             Begun::Resolving => {}
             Begun::Ready(number) => self.try_next(number),
@@ -30,11 +34,14 @@ impl<B: GuestFactory> GuestServer<B> {
         match self.outgoing.number(request) {
             Some(number) => drop(self.end_request(number)),
             // The request may have failed, and the guest is not to hear of that any more.
-            None => self.outgoing.forget_failure(request),
+            None => {
+                self.outgoing.forget_failure(request);
+                self.abandon_listener(request);
+            }
         }
     }
 
-    fn say_failed(&mut self, request: ConnectId, reason: ConnectError) {
+    pub(super) fn say_failed(&mut self, request: ConnectId, reason: ConnectError) {
         tracing::debug!(request = request.0, ?reason, "the guest gets no connection");
         self.outgoing.failed(request, reason);
     }

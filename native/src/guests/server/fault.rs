@@ -55,6 +55,7 @@ impl<B: GuestFactory> GuestServer<B> {
         }
         self.cancel_jobs();
         self.end_requests();
+        self.close_requested_listeners();
         for listener in &self.listeners {
             if let Some(place) = self.places.get(*listener) {
                 place.interest = Interest::NONE;

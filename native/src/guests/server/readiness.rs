@@ -53,6 +53,7 @@ impl<B: GuestFactory> GuestServer<B> {
         self.tell_again();
         self.tell_results();
         self.tell_failures();
+        self.tell_listeners();
         for _ in 0..CHUNK {
             // A source for which this turn has no capacity comes first in the next one.
             if !self.input.is_empty() && !self.input.has_room(self.bite()) {

@@ -64,6 +64,12 @@ pub(super) fn prepare(component: &Component, guest: &NamedGuest) -> Result<Prepa
              itself: put a proxy that speaks TLS in front of it",
         );
     }
+    if !args.connect.allow_listen.is_empty() {
+        refuse(
+            "--allow-listen requires a guest that the host drives; this guest is a WASI command, which listens by itself on \
+             the addresses of --listen",
+        );
+    }
     if args.serving.dual_stack {
         refuse(
             "--dual-stack requires a guest that the host drives; this guest is a WASI command, whose IPv6 listeners accept only \
