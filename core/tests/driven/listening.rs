@@ -139,7 +139,7 @@ fn a_stop_closes_the_listeners_of_tasks() {
         let answer = turn(&[Event::Stop], b"");
         assert!(answer.commands.contains(&Command::Close(OWN)), "{answer:?}");
         assert!(answer.output.ends_with(b"the source is closed"), "{answer:?}");
-        // What comes from the closed listener is turned away.
+        // A connection that comes from the closed listener is turned away.
         let late = turn(&[Event::Accepted { listener: OWN, connection: PEER, len: 0 }], b"");
         assert_eq!(late.commands, [Command::Close(PEER)]);
     });

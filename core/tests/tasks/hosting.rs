@@ -93,6 +93,7 @@ fn a_listener_holds_up_nobody() {
     let mut world = World::new(handle);
     world.spawn(async {
         let listener = handle.listen(address(9)).unwrap();
+        assert_eq!(listener.bound().await, Ok(listener.address()), "this host binds at once");
         log.add("listens");
         listener.accept().await.unwrap();
         log.add("accepted");
