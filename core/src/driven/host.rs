@@ -258,6 +258,14 @@ impl<S: Service<Job: WireJob>, M: Storage> DrivenHost<S, M> {
         }
     }
 
+    /// Closes the connections that have arrived from a listener that its task closes.
+    fn turn_away_arrivals(&mut self, listener: SourceId) {
+        let (gone, rest) = mem::take(&mut self.arrivals).into_iter().partition(|it| it.listener == listener);
+        self.arrivals = rest;
+        let gone: Vec<Arrival> = gone;
+        gone.into_iter().for_each(|arrival| self.turn_away(arrival.connection));
+    }
+
     /// Records a requested connection, and wakes the task that waits for it.
     fn connect_done(
         &mut self,
@@ -366,6 +374,9 @@ impl<S: Service<Job: WireJob>, M: Storage> Host for DrivenHost<S, M> {
     fn close(&mut self, source: SourceId) {
         if let Some(handle) = self.sources.remove(source) {
             self.commands.push(Command::Close(handle));
+        }
+        if self.connects.is_listener(source) {
+            self.turn_away_arrivals(source);
         }
         if let Some(request) = self.connects.close(source) {
             self.commands.push(Command::Abandon(request));

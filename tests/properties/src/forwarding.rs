@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use sinbin_core::Limits;
 use sinbin_core::driven::Compute;
-use sinbin_core::task::{AsyncService, Conn, Error, Handle, NoWakers, Pool, RunContext, copy_bidirectional};
+use sinbin_core::task::{
+    AsyncService, Conn, Error, Handle, NoWakers, Pool, RunContext, copy, copy_bidirectional,
+};
 use sinbin_testkit::driver::{Client, Driver, Role, Sizes};
 use sinbin_testkit::tape::Tape;
 
 /// The maximum time to connect. A turn takes a millisecond.
 const PATIENCE: Duration = Duration::from_millis(12);
 
-/// Checks that a port forwarder forwards all bytes in both directions, however its requests for connections end: each
+/// Checks that a port forwarder forwards all bytes in both directions, however its requests for connections or listeners end: each
 /// server receives a prefix of what one client sends, and the client a prefix of the answer to that. If none of both
 /// breaks off, they receive everything.
 ///
@@ -34,9 +36,12 @@ pub fn forwarding(bytes: &[u8]) {
     let scripts: Vec<_> = (0..count).map(|index| script(index, &mut tape)).collect();
     let run_context = RunContext::new(&NoWakers);
     let pool = pin!(Pool::growing(16));
-    let service = AsyncService::new(Handle::new(&run_context), Pin::as_ref(&pool), forward);
+    let way = tape.one_of(&[Way::Forward, Way::AllAtOnce, Way::Listen]);
+    let handle = Handle::new(&run_context);
+    let service = AsyncService::new(handle, Pin::as_ref(&pool), |client| forward(client, way));
     let mut clients = Driver::new(service, &sizes, &scripts, tape).run();
-    let servers = clients.split_off(scripts.len());
+    let mut servers = clients.split_off(scripts.len());
+    servers.retain(|server| server.role != Role::Listener);
     for (client, script) in clients.iter().zip(&scripts) {
         check(client, script, servers.iter().find(|server| server.got.first() == script.first()));
     }
@@ -46,11 +51,44 @@ pub fn forwarding(bytes: &[u8]) {
     }
 }
 
-/// Forwards a client to the server.
-async fn forward(client: Conn<'_>) -> Result<(), Error> {
+/// The way in which a client is forwarded.
+#[derive(Clone, Copy)]
+enum Way {
+    /// To a server that the service connects to, both ways at the same time.
+    Forward,
+    /// All that the client sends, and then all that the server answers. The service sends before it receives.
+    AllAtOnce,
+    /// To a server that connects to a listener of the service.
+    Listen,
+}
+
+async fn forward(client: Conn<'_>, way: Way) -> Result<(), Error> {
     let handle = client.handle();
-    let server = handle.timeout(PATIENCE, handle.connect("server.example:80")).await??;
-    copy_bidirectional(&client, &server).await.map(drop)
+    match way {
+        Way::Forward => {
+            let server = handle.timeout(PATIENCE, handle.connect("server.example:80")).await??;
+            copy_bidirectional(&client, &server).await.map(drop)
+        }
+        Way::AllAtOnce => {
+            let (mut bytes, mut len) = ([0; 64], 0);
+            loop {
+                match client.recv(&mut bytes[len..]).await? {
+                    0 => break,
+                    count => len += count,
+                }
+            }
+            let server = handle.timeout(PATIENCE, handle.connect("server.example:80")).await??;
+            server.send_all(&bytes[..len]).await?;
+            server.shutdown()?;
+            copy(&server, &client).await.map(drop)
+        }
+        Way::Listen => {
+            let listener = handle.listen("192.0.2.1:80")?;
+            let (server, _) = handle.timeout(PATIENCE, listener.accept()).await??;
+            drop(listener);
+            copy_bidirectional(&client, &server).await.map(drop)
+        }
+    }
 }
 
 fn check(client: &Client, script: &[u8], server: Option<&Client>) {

@@ -1,6 +1,7 @@
 //! A driver that keeps the contract but uses all the freedom that it leaves, as its tape decides: input arrives in
 //! pieces, output blocks anywhere, clients break off, jobs complete in slices and in any order, and connections that
-//! the loop requests are refused, late, or lead to servers that answer in upper case, or not at all.
+//! the loop requests are refused, late, or lead to servers that answer in upper case, or not at all. So do connections from
+//! listeners that the loop requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub enum Role {
     Server,
     /// A server that accepts everything and says nothing, until the connection fails.
     SilentServer,
+    /// A listener that the loop has requested, from which it gets servers.
+    Listener,
 }
 
 /// A peer, which is a client unless the loop has connected to it, and its data in the driver.
@@ -59,6 +62,12 @@ pub struct Client {
     rest: VecDeque<u8>,
 }
 
+/// A request of the loop.
+struct Request {
+    id: ConnectId,
+    is_for_listener: bool,
+}
+
 /// The limits of a run.
 pub struct Sizes {
     pub limits: Limits,
@@ -77,8 +86,8 @@ where
     clients: Vec<Client>,
     driven: Driven<S>,
     jobs: BTreeMap<JobId, Vec<u8>>,
-    /// The connections that the loop has requested.
-    requests: Vec<ConnectId>,
+    /// The connections and listeners that the loop has requested.
+    requests: Vec<Request>,
     events: Vec<Event>,
     input: Vec<u8>,
     room: u32,
@@ -141,6 +150,10 @@ where
     /// Collects the events of this turn.
     fn sense(&mut self) {
         for index in 0..self.clients.len() {
+            if self.clients[index].role == Role::Listener {
+                self.arrive_at(index);
+                continue;
+            }
             self.arrive(index);
             self.receive(index);
             self.flush(index);
@@ -155,11 +168,12 @@ where
     fn dial(&mut self) {
         for request in std::mem::take(&mut self.requests) {
             let role = match self.tape.below(8) {
+                0..=2 if request.is_for_listener => Role::Listener,
                 0 | 1 => Role::Server,
                 2 => Role::SilentServer,
                 3 => {
                     let reason = self.tape.one_of(&ConnectError::ALL);
-                    self.events.push(Event::ConnectFailed { request, reason });
+                    self.events.push(Event::ConnectFailed { request: request.id, reason });
                     continue;
                 }
                 _ => {
@@ -167,9 +181,29 @@ where
                     continue;
                 }
             };
-            let source = handle(self.clients.len());
-            self.clients.push(Client { role, has_arrived: true, ..Client::default() });
-            self.events.push(Event::Connected { request, source, len: 0 });
+            let source = self.add(role);
+            self.events.push(Event::Connected { request: request.id, source, len: 0 });
+        }
+    }
+
+    /// Adds a peer or a listener, and returns its handle.
+    fn add(&mut self, role: Role) -> SourceHandle {
+        let source = handle(self.clients.len());
+        self.clients.push(Client { role, has_arrived: true, ..Client::default() });
+        source
+    }
+
+    /// Makes servers arrive at a listener that the loop has requested, sometimes several of them at once.
+    fn arrive_at(&mut self, index: usize) {
+        let listener = &self.clients[index];
+        if listener.is_closed || !listener.interest.contains(Interest::RECV) {
+            return;
+        }
+        while self.room > 0 && self.tape.once_in(2) {
+            self.room -= 1;
+            let role = self.tape.one_of(&[Role::Server, Role::Server, Role::SilentServer]);
+            let connection = self.add(role);
+            self.events.push(Event::Accepted { listener: handle(index), connection, len: 0 });
         }
     }
 
@@ -287,13 +321,16 @@ where
                     assert!(self.jobs.insert(job, next(len).to_vec()).is_none(), "a name means one job");
                 }
                 Command::Connect { request, len } => {
-                    assert!(!next(len).is_empty(), "an endpoint has a text");
-                    assert!(!self.requests.contains(&request), "a number means one request");
-                    self.requests.push(request);
+                    let text = next(len);
+                    assert!(!text.is_empty(), "an endpoint has a text");
+                    let is_known = self.requests.iter().any(|other| other.id == request);
+                    assert!(!is_known, "a number means one request");
+                    let is_for_listener = text.starts_with(b"listen:");
+                    self.requests.push(Request { id: request, is_for_listener });
                 }
                 Command::Abandon(request) => {
                     let before = self.requests.len();
-                    self.requests.retain(|other| *other != request);
+                    self.requests.retain(|other| other.id != request);
                     assert_eq!(self.requests.len() + 1, before, "it is not answered yet");
                 }
                 Command::Shutdown(source) => self.client(source).has_shut = true,
