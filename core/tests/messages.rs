@@ -220,13 +220,20 @@ fn the_end_is_found_in_errors_of_other_types() {
         }
     }
     for (error, ends) in [(Error::Wait(WaitError::Cancelled), true), (Error::Closed, false)] {
-        let boxed: [Box<dyn std::error::Error>; 2] = [error.into(), Context(error).into()];
+        let io = || std::io::Error::from(error);
+        let nested = std::io::Error::other(Context(error));
+        let boxed: [Box<dyn std::error::Error>; 4] =
+            [error.into(), Context(error).into(), io().into(), nested.into()];
         assert_eq!(Error::is_the_end_in(&error), ends);
+        assert_eq!(Error::find_in(&io()), Some(&error));
         for boxed in boxed {
             assert_eq!(Error::is_the_end_in(&boxed), ends, "{boxed}");
+            assert_eq!(Error::find_in(&boxed), Some(&error), "{boxed}");
         }
     }
     assert!(!Error::is_the_end_in(&"a text"));
+    let system: Box<dyn std::error::Error> = std::io::Error::from_raw_os_error(1).into();
+    assert_eq!(Error::find_in(&system), None);
 }
 
 #[test]

@@ -178,7 +178,5 @@ impl<F: Future<Output = Result<(), E>>, E: Display + 'static> Future for Reporte
 
 /// Returns true if the peer has reset the connection of a task that ended with this error.
 fn is_reset(error: &dyn Any) -> bool {
-    let boxed = error.downcast_ref::<Box<dyn std::error::Error>>();
-    let error = error.downcast_ref::<task::Error>().or_else(|| boxed?.downcast_ref());
-    error.is_some_and(|error| error.io() == Some(IoError::Reset))
+    task::Error::find_in(error).is_some_and(|error| error.io() == Some(IoError::Reset))
 }

@@ -227,17 +227,43 @@ impl Error {
 
 #[cfg(feature = "alloc")]
 impl Error {
-    /// Returns true if `error`, of any type, is a task error that [ends a task](Self::is_the_end) without a failure, also
-    /// in a `Box<dyn Error>`, or as the source of an error in one.
+    /// Returns true if `error`, of any type, [contains](Self::find_in) a task error that [ends a task](Self::is_the_end)
+    /// without a failure.
     #[must_use]
     pub fn is_the_end_in(error: &dyn core::any::Any) -> bool {
-        if let Some(error) = error.downcast_ref::<Self>() {
-            return error.is_the_end();
-        }
-        let boxed = error.downcast_ref::<alloc::boxed::Box<dyn core::error::Error>>();
-        let mut chain = core::iter::successors(boxed.map(|error| &**error), |error| error.source());
-        chain.find_map(|error| error.downcast_ref::<Self>()).is_some_and(Self::is_the_end)
+        Self::find_in(error).is_some_and(Self::is_the_end)
     }
+
+    /// Returns the task error that `error`, of any type, is or contains: in a `Box<dyn Error>`, as the source of an
+    /// error in one, or in a `std::io::Error`. The traits of `futures-io` return the latter, so that the errors of
+    /// crates above these traits contain a task error too.
+    #[must_use]
+    pub fn find_in(error: &dyn core::any::Any) -> Option<&Self> {
+        if let Some(error) = error.downcast_ref::<Self>() {
+            return Some(error);
+        }
+        #[cfg(feature = "std")]
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Self::in_chain(error);
+        }
+        Self::in_chain(&**error.downcast_ref::<alloc::boxed::Box<dyn core::error::Error>>()?)
+    }
+
+    fn in_chain<'e>(error: &'e (dyn core::error::Error + 'static)) -> Option<&'e Self> {
+        core::iter::successors(Some(error), |error| inner(*error)).find_map(|error| error.downcast_ref())
+    }
+}
+
+/// Returns the error that `error` contains, or its source. The source of an I/O error is that of the error in it.
+#[cfg(feature = "alloc")]
+fn inner<'e>(
+    error: &'e (dyn core::error::Error + 'static),
+) -> Option<&'e (dyn core::error::Error + 'static)> {
+    #[cfg(feature = "std")]
+    if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return Some(inner);
+    }
+    error.source()
 }
 
 impl From<JoinError> for Error {
