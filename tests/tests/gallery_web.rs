@@ -1,4 +1,4 @@
-//! The examples that speak HTTP, TLS and WebSocket, tested with clients that people use: curl, OpenSSL and h2load.
+//! The examples that speak HTTP and TLS, tested with clients that people use: curl, OpenSSL and h2load.
 
 #![cfg(unix)]
 
@@ -380,63 +380,4 @@ fn an_expired_certificate_is_a_warning_and_one_with_the_wrong_key_an_error() {
         "{}",
         ended.stderr
     );
-}
-
-/// Opens a WebSocket with the example of RFC 6455, so that the test does not depend on the library of the server.
-fn websocket(server: &Server) -> Client {
-    let mut client = server.client();
-    client.send(
-        "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-    );
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        head = head + &client.line() + "\n";
-    }
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    assert!(head.to_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
-    client
-}
-
-#[test]
-fn a_websocket_echoes_messages() {
-    let server = Server::example("websocket");
-    let mut client = websocket(&server);
-    // A masked text "Hello", in pieces.
-    let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
-    for byte in hello {
-        client.send([byte]);
-    }
-    assert_eq!(client.bytes(7), b"\x81\x05Hello");
-    // Fragments, and a ping between them.
-    client.send([
-        0x01, 0x83, 0, 0, 0, 0, b'H', b'e', b'l', 0x89, 0x80, 0, 0, 0, 0, 0x80, 0x82, 0, 0, 0, 0, b'l', b'o',
-    ]);
-    let mut answers = client.bytes(9);
-    answers.sort_unstable();
-    let mut expected = b"\x8a\x00\x81\x05Hello".to_vec();
-    expected.sort_unstable();
-    assert_eq!(answers, expected, "a pong and the message");
-    // A hundred kilobytes.
-    let mut long = vec![0x82, 0xff, 0, 0, 0, 0, 0, 1, 0x86, 0xa0, 0, 0, 0, 0];
-    long.extend(noise(100_000));
-    client.send(&long);
-    assert_eq!(client.bytes(10), [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0x86, 0xa0]);
-    assert!(client.bytes(100_000) == noise(100_000));
-    // The end is answered.
-    client.send([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]);
-    assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xe8]);
-    assert_eq!(client.rest(), "");
-}
-
-#[test]
-fn a_websocket_server_refuses_what_is_none() {
-    let server = Server::example("websocket");
-    for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "hello\r\n\r\n"] {
-        assert!(server.ask(request).starts_with("HTTP/1.1 400 "), "{request}");
-    }
-    // A message above the limit ends the connection, before the server has received it.
-    let mut client = websocket(&server);
-    client.send([0x82, 0xff, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(client.rest(), "");
 }
