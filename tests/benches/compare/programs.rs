@@ -30,6 +30,7 @@ pub(crate) struct Services {
     pub(crate) twins: PathBuf,
     pub(crate) resp: PathBuf,
     pub(crate) static_files: PathBuf,
+    pub(crate) fetcher: PathBuf,
     pub(crate) forwarder: PathBuf,
 }
 
@@ -73,6 +74,7 @@ impl Services {
             twins: build(package("sinbin-twins").bin("sinbin-twins"), "the twins of the services")?,
             resp: example("resp")?,
             static_files: example("static_files")?,
+            fetcher: example("fetcher")?,
             forwarder: example("forwarder")?,
         })
     }

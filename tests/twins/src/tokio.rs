@@ -3,6 +3,7 @@
 mod accept;
 mod chat;
 mod crawler;
+mod fetcher;
 mod forwarder;
 mod hello;
 mod publish;
@@ -17,13 +18,14 @@ use tokio::task::LocalSet;
 
 use crate::MainError;
 
-/// Runs a program until Ctrl-C.
+/// Runs a program, a server until Ctrl-C.
 pub(crate) fn run(program: &str, arguments: &[String]) -> Result<(), MainError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         match program {
             "chat" => chat::main(arguments).await,
             "crawler" => crawler::main(arguments).await,
+            "fetcher" => fetcher::main(arguments).await,
             "forwarder" => forwarder::main(arguments).await,
             "hello" => hello::main(arguments).await,
             "publish" => publish::main(arguments).await,

@@ -62,8 +62,8 @@ pub(super) fn run(bench: &mut Bench) {
     bench.report.figures.extend(files);
 }
 
-/// Creates the directory with the file.
-fn root() -> io::Result<PathBuf> {
+/// Creates the directory with the file, `page.html`.
+pub(super) fn root() -> io::Result<PathBuf> {
     let root = Path::new(programs::SCRATCH).join("pages");
     fs::create_dir_all(&root)?;
     fs::write(root.join("page.html"), "x".repeat(FILE_SIZE))?;

@@ -9,10 +9,11 @@ use crate::figure::{Figure, View};
 use crate::programs;
 use crate::server::Who;
 
-/// The services of the gallery.
-const SINBIN: [&str; 8] = [
+/// The programs of the gallery.
+const SINBIN: [&str; 9] = [
     "chat.rs",
     "chat/service.rs",
+    "fetcher.rs",
     "forwarder.rs",
     "resp.rs",
     "resp/service.rs",
@@ -22,10 +23,11 @@ const SINBIN: [&str; 8] = [
 ];
 
 /// Their twins, and what these need beside.
-const TOKIO: [&str; 8] = [
+const TOKIO: [&str; 9] = [
     "pem.rs",
     "tokio/accept.rs",
     "tokio/chat.rs",
+    "tokio/fetcher.rs",
     "tokio/forwarder.rs",
     "tokio/resp.rs",
     "tokio/reverse_proxy.rs",
@@ -34,7 +36,7 @@ const TOKIO: [&str; 8] = [
 ];
 
 pub(super) fn run(bench: &mut Bench) {
-    let figure = Figure::new("lines of code of six services", View::Plain);
+    let figure = Figure::new("lines of code of seven programs", View::Plain);
     let mut figure = figure.at_most_of(Who::Sinbin, 1.0, Who::Tokio);
     bench.once(&[Who::Sinbin, Who::Tokio], &mut figure, |_, who| match who {
         Who::Tokio => lines("tests/twins/src", &TOKIO),

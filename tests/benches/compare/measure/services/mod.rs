@@ -1,6 +1,7 @@
 //! Services that people write, beside the same programs with tokio (`tests/twins`), and beside redis-server and nginx
 //! where they are installed. The load is that of their own tools: redis-benchmark and h2load.
 
+mod fetch;
 mod forward;
 mod group;
 mod http;
@@ -27,6 +28,7 @@ pub(super) fn run(bench: &mut Bench) {
     );
     resp::run(bench);
     http::run(bench);
+    fetch::run(bench);
     forward::run(bench);
     tls::run(bench);
     publish::run(bench);
