@@ -3,12 +3,16 @@
 mod datagram;
 mod options;
 #[cfg(target_os = "linux")]
+mod segmentation;
+mod segments;
+#[cfg(target_os = "linux")]
 mod splice;
 mod udp;
 #[cfg(unix)]
 mod unix;
 
 pub use options::SocketOptions;
+pub use segments::Segments;
 pub use sinbin_core::net::is_public;
 #[cfg(target_os = "linux")]
 pub use splice::{copy, copy_bidirectional};

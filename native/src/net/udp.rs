@@ -36,7 +36,11 @@ use crate::watched::Watched;
 /// }
 /// ```
 #[derive(Debug)]
-pub struct UdpSocket<'d>(Watched<'d, std::net::UdpSocket>);
+pub struct UdpSocket<'d> {
+    pub(super) watched: Watched<'d, std::net::UdpSocket>,
+    /// True if the system joins the datagrams that are received: see [`recv_segments`](Self::recv_segments).
+    pub(super) is_joining: Cell<bool>,
+}
 
 impl<'d> UdpSocket<'d> {
     /// Creates a socket that is bound to `address`. Port 0 means any free port.
@@ -58,7 +62,8 @@ impl<'d> UdpSocket<'d> {
     /// source.
     pub fn adopt(handle: Handle<'d>, socket: std::net::UdpSocket) -> Result<Self, Error> {
         socket.set_nonblocking(true).map_err(|error| wait_failed(error.into()))?;
-        Watched::new(handle, socket, true).map(Self)
+        let watched = Watched::new(handle, socket, true)?;
+        Ok(Self { watched, is_joining: Cell::new(false) })
     }
 
     /// Sets the peer of the socket: [`send`](Self::send) sends to it, and datagrams of others are not received. The
@@ -84,7 +89,7 @@ impl<'d> UdpSocket<'d> {
     /// Returns the socket of the standard library, for its options. It must stay nonblocking.
     #[must_use]
     pub fn socket(&self) -> &std::net::UdpSocket {
-        self.0.get()
+        self.watched.get()
     }
 
     /// Sends a datagram to `to`.
@@ -93,7 +98,7 @@ impl<'d> UdpSocket<'d> {
     ///
     /// Fails with the address and the system's error, for example if the datagram is too long for the network.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        let sent = self.0.send(|socket| socket.send_to(bytes, to).map_err(IoError::from)).await;
+        let sent = self.watched.send(|socket| socket.send_to(bytes, to).map_err(IoError::from)).await;
         sent.map(|_| ()).map_err(|error| with_address(error, Op::Send, to))
     }
 
@@ -103,7 +108,7 @@ impl<'d> UdpSocket<'d> {
     ///
     /// Fails with the system's error.
     pub async fn send(&self, bytes: &[u8]) -> Result<(), Error> {
-        self.0.send(|socket| socket.send(bytes).map_err(IoError::from)).await.map(|_| ())
+        self.watched.send(|socket| socket.send(bytes).map_err(IoError::from)).await.map(|_| ())
     }
 
     /// Receives a datagram, and returns its length and the address of its sender. An empty datagram has the length 0.
@@ -113,9 +118,14 @@ impl<'d> UdpSocket<'d> {
     /// Fails with [`IoError::TooLong`] and the address of the sender if the datagram is larger than the buffer. The
     /// system has discarded the rest, and the buffer contains the beginning. Fails with the system's error, which may
     /// be that of an earlier send, and returns a [`WaitError`](crate::task::WaitError) if the task must not wait.
+    /// Fails with [`IoError::Unsupported`] after a call of [`recv_segments`](Self::recv_segments).
     pub async fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
         let too_long = Cell::new(None);
-        let received = self.0.recv(|socket| receive_from(socket, buffer, &too_long)).await;
+        let received = self.watched.recv(|socket| {
+            self.check_single()?;
+            receive_from(socket, buffer, &too_long)
+        });
+        let received = received.await;
         received.map_err(|error| match too_long.get() {
             Some(from) => with_address(error, Op::Recv, from),
             None => error,
@@ -138,19 +148,25 @@ impl<'d> UdpSocket<'d> {
     /// Fails as [`recv_from`](Self::recv_from) does.
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> Result<Option<(usize, SocketAddr)>, Error> {
         let too_long = Cell::new(None);
-        match receive_from(self.socket(), buffer, &too_long) {
+        let received = self.check_single().and_then(|()| receive_from(self.socket(), buffer, &too_long));
+        match received {
             Ok(received) => Ok(Some(received)),
             Err(IoError::WouldBlock) => Ok(None),
             Err(error) => Err(match too_long.get() {
                 Some(address) => Error::Address { op: Op::Recv, address, error },
-                None => failed(Op::Recv, &self.0, error),
+                None => failed(Op::Recv, &self.watched, error),
             }),
         }
+    }
+
+    /// Checks that a datagram that is received is one.
+    fn check_single(&self) -> Result<(), IoError> {
+        if self.is_joining.get() { Err(IoError::Unsupported) } else { Ok(()) }
     }
 }
 
 #[cfg(unix)]
-fn receive_from(
+pub(super) fn receive_from(
     socket: &std::net::UdpSocket,
     buffer: &mut [u8],
     too_long: &Cell<Option<SocketAddr>>,
@@ -165,7 +181,7 @@ fn receive_from(
 
 /// Receives a datagram. The system does not say who has sent one that is too long.
 #[cfg(windows)]
-fn receive_from(
+pub(super) fn receive_from(
     socket: &std::net::UdpSocket,
     buffer: &mut [u8],
     _: &Cell<Option<SocketAddr>>,
@@ -174,7 +190,7 @@ fn receive_from(
 }
 
 /// Adds the address of the peer to an error of the system.
-fn with_address(error: Error, op: Op, address: SocketAddr) -> Error {
+pub(super) fn with_address(error: Error, op: Op, address: SocketAddr) -> Error {
     match error {
         Error::Failed(Failure { error, .. }) if error != IoError::Stopping => {
             Error::Address { op, address, error }
