@@ -381,3 +381,37 @@ fn an_expired_certificate_is_a_warning_and_one_with_the_wrong_key_an_error() {
         ended.stderr
     );
 }
+
+#[test]
+fn a_router_of_axum_is_served_by_both_versions_of_http() {
+    if lacks(&["curl"]) {
+        return;
+    }
+    let server = Server::example("axum");
+    let status = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+    for (version, guest) in [("--http1.1", 1), ("--http2-prior-knowledge", 2)] {
+        let get = |path: &str| fetch(&[version, &url("http", &server, path)]);
+        assert_eq!(get("/hello/w%C3%B6rld"), format!("hello wörld, guest {guest}\n"));
+        assert_eq!(fetch(&[version, "--data", "echo", &url("http", &server, "/shout")]), "ECHO");
+        for (path, code) in [("/missing", "404"), ("/shout", "405"), ("/hello/%ff", "400")] {
+            assert_eq!(
+                fetch(&[&[version][..], &status, &[&url("http", &server, path)]].concat()),
+                code,
+                "{path}"
+            );
+        }
+    }
+    // The limit of a body, and one that is no text.
+    for (body, code) in
+        [(vec![b'x'; 64 * 1024], "200"), (vec![b'x'; 64 * 1024 + 1], "413"), (vec![0xff], "400")]
+    {
+        let args = [
+            &status[..],
+            &["--disable", "--silent", "--data-binary", "@-"],
+            &[&url("http", &server, "/shout")],
+        ];
+        let answered = run("curl", &args.concat(), &body);
+        assert_eq!(String::from_utf8_lossy(&answered.stdout), code, "{} bytes", body.len());
+    }
+    assert_eq!(server.stop().code, Some(0));
+}
