@@ -204,7 +204,7 @@ fn segments_are_told_from_other_datagrams() {
             assert_eq!((segments.from(), segments.iter().len()), (at_one, 1));
             assert_eq!(segments.iter().next(), Some(&*vec![1; len]));
         }
-        // One larger than the buffer. On Linux, so are three together.
+        // A datagram larger than the buffer, and on Linux, three that are joined.
         one.send_to(&[1; 251], at_two).await.expect("it is sent");
         let too_long = Err(Error::Address { op: Op::Recv, address: at_one, error: IoError::TooLong });
         assert_eq!(two.recv_segments(&mut buffer).await.map(|segments| segments.size()), too_long);
