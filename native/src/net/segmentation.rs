@@ -25,14 +25,27 @@ const HEADER: usize = WORD + 8;
 /// The size of the buffer for control messages.
 const CONTROL: usize = 128;
 
-/// Asks the system to join datagrams that are received.
+/// Asks the system to join datagrams that are received. Systems before Linux 5.0 cannot, and receive them one by one.
 pub(super) fn join(socket: &UdpSocket) -> io::Result<()> {
-    let on: libc::c_int = 1;
+    match set(socket, libc::UDP_GRO, 1) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(()),
+        result => result,
+    }
+}
+
+/// Returns true if the system can split what is sent. Systems before Linux 4.18 would send it as one datagram.
+pub(super) fn can_split(socket: &UdpSocket) -> bool {
+    // 0 is the default: nothing is split without a control message.
+    set(socket, libc::UDP_SEGMENT, 0).is_ok()
+}
+
+/// Sets an option of UDP.
+fn set(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     #[expect(clippy::cast_possible_truncation, reason = "the length of an int")]
-    let len = size_of_val(&on) as libc::socklen_t;
+    let len = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the descriptor is open, and the pointer and the length are those of a value that outlives the call.
     let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_GRO, (&raw const on).cast(), len)
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, option, (&raw const value).cast(), len)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -57,7 +70,7 @@ pub(super) fn send(
     let message = MsgHdr::new().with_addr(&to).with_buffers(&buffers).with_control(&control);
     match SockRef::from(socket).sendmsg(&message, libc::MSG_NOSIGNAL) {
         Ok(_) => Ok(Some(piece.len())),
-        // A size above that of the network's packets, a device without checksums, or a system before Linux 4.18.
+        // A size above that of the network's packets, or a device without checksums.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE)) => {
             Ok(None)
         }

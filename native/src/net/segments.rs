@@ -61,10 +61,10 @@ impl UdpSocket<'_> {
     /// Panics if `size` is 0.
     pub async fn send_segments(&self, bytes: &[u8], size: usize, to: SocketAddr) -> Result<(), Error> {
         assert!(size > 0, "a datagram has a size");
-        let joins = Cell::new(true);
+        let splits = Cell::new(self.splits());
         let mut left = bytes;
         while !left.is_empty() {
-            let sent = self.watched.send(|socket| send_some(socket, left, size, to, &joins)).await;
+            let sent = self.watched.send(|socket| send_some(socket, left, size, to, &splits)).await;
             let sent = sent.map_err(|error| with_address(error, Op::Send, to))?;
             left = &left[sent..];
         }
@@ -109,6 +109,14 @@ impl UdpSocket<'_> {
         }
     }
 
+    /// Returns true if the system can split what is sent into datagrams.
+    fn splits(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return *self.splits.get_or_init(|| segmentation::can_split(self.socket()));
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+
     /// Lets the system join datagrams.
     fn join(&self) -> Result<(), IoError> {
         #[cfg(target_os = "linux")]
@@ -120,22 +128,23 @@ impl UdpSocket<'_> {
     }
 }
 
-/// Sends one datagram or more. Returns the number of bytes. `joins` becomes false if the system does not send several.
+/// Sends one datagram or more. Returns the number of bytes. `splits` becomes false if the network does not let the
+/// system split the bytes.
 fn send_some(
     socket: &std::net::UdpSocket,
     bytes: &[u8],
     size: usize,
     to: SocketAddr,
-    joins: &Cell<bool>,
+    splits: &Cell<bool>,
 ) -> Result<usize, IoError> {
     #[cfg(target_os = "linux")]
-    if joins.get() && bytes.len() > size {
+    if splits.get() && bytes.len() > size {
         let count = segmentation::send(socket, bytes, size, to)?;
         if let Some(count) = count {
             return Ok(count);
         }
     }
-    joins.set(false);
+    splits.set(false);
     let datagram = &bytes[..bytes.len().min(size)];
     socket.send_to(datagram, to).map_err(IoError::from)
 }

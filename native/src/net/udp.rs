@@ -1,6 +1,8 @@
 //! UDP.
 
 use std::cell::Cell;
+#[cfg(target_os = "linux")]
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 
 use sinbin_core::IoError;
@@ -40,6 +42,9 @@ pub struct UdpSocket<'d> {
     pub(super) watched: Watched<'d, std::net::UdpSocket>,
     /// True if the system joins the datagrams that are received: see [`recv_segments`](Self::recv_segments).
     pub(super) is_joining: Cell<bool>,
+    /// True if the system can split what is sent, once that is known.
+    #[cfg(target_os = "linux")]
+    pub(super) splits: OnceCell<bool>,
 }
 
 impl<'d> UdpSocket<'d> {
@@ -63,7 +68,12 @@ impl<'d> UdpSocket<'d> {
     pub fn adopt(handle: Handle<'d>, socket: std::net::UdpSocket) -> Result<Self, Error> {
         socket.set_nonblocking(true).map_err(|error| wait_failed(error.into()))?;
         let watched = Watched::new(handle, socket, true)?;
-        Ok(Self { watched, is_joining: Cell::new(false) })
+        Ok(Self {
+            watched,
+            is_joining: Cell::new(false),
+            #[cfg(target_os = "linux")]
+            splits: OnceCell::new(),
+        })
     }
 
     /// Sets the peer of the socket: [`send`](Self::send) sends to it, and datagrams of others are not received. The
