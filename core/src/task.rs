@@ -92,6 +92,7 @@ mod reader;
 pub(crate) mod report;
 #[cfg(feature = "alloc")]
 mod resolver;
+mod round_robin;
 mod run;
 pub(crate) mod run_context;
 #[cfg(feature = "alloc")]
@@ -99,6 +100,7 @@ pub(crate) mod service;
 mod signals;
 pub(crate) mod slot;
 pub(crate) mod start;
+mod static_waker;
 mod stopping;
 mod task_ref;
 pub(crate) mod wakers;
@@ -134,6 +136,7 @@ pub use reader::{BufReader, ByteSource, Lines};
 pub use report::{Reports, UnjoinedFailure};
 #[cfg(feature = "alloc")]
 pub use resolver::Resolver;
+pub use round_robin::{RoundRobin, WakeFlag};
 pub use run_context::RunContext;
 #[cfg(feature = "alloc")]
 pub use service::AsyncService;

@@ -7,6 +7,11 @@ use std::{env, fs};
 const SOCKETS: usize = 16;
 
 fn main() {
+    // A core without registers for the cause of a fault.
+    println!("cargo:rustc-check-cfg=cfg(armv6m)");
+    if env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv6m")) {
+        println!("cargo:rustc-cfg=armv6m");
+    }
     println!("cargo:rerun-if-env-changed=SINBIN_SOCKETS");
     let sockets = env::var("SINBIN_SOCKETS").map_or(SOCKETS, |text| {
         text.parse().unwrap_or_else(|_| panic!("SINBIN_SOCKETS={text}: a number of sockets, up to 128"))

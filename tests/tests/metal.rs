@@ -240,11 +240,15 @@ fn no_wake_of_an_interrupt_is_lost_at_any_instruction() {
     // An instruction takes a nanosecond.
     command.env("SINBIN_QEMU", "-icount shift=0");
     let ended = Running::start(command).wait();
-    assert!(ended.stdout.contains("none lost"), "{ended:?}");
-    let took =
-        ended.stdout.rsplit("takes ").next().and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
     println!("{}", ended.stdout.trim_end());
-    assert!(took.is_some_and(|took| took < 1000), "{ended:?}");
+    // The instructions from the wake in the interrupt to the line behind the `.await`.
+    for (executor, limit) in [("round robin", 100), ("kernel", 600)] {
+        let line = ended.stdout.lines().find(|line| line.starts_with(executor));
+        let took = line.filter(|line| line.contains("none lost")).and_then(|line| {
+            line.rsplit("takes ").next().and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok())
+        });
+        assert!(took.is_some_and(|took| took < limit), "{executor}: {ended:?}");
+    }
 }
 
 #[test]

@@ -349,7 +349,11 @@ impl<'d> RunContext<'d> {
         caller: &WakerState,
         body: impl FnOnce() -> R,
     ) -> R {
-        let _outer = Outer { run_context: self, step: self.is_entered().then(|| self.suspend()) };
+        let mut outer = Outer { run_context: self, step: None };
+        // Assigned in place: a step that is seldom there would be copied each time.
+        if self.is_entered() {
+            outer.step = Some(self.suspend());
+        }
         self.open(Some(outlive(ops)), caller, body)
     }
 

@@ -1,11 +1,12 @@
 //! Wakers without a heap and without compare-and-swap: one flag per task, in a `static`.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use core::task::{RawWaker, RawWakerVTable, Waker};
+use core::task::Waker;
 
 use crate::kernel::Kernel;
 use crate::kernel::id::TaskId;
 use crate::kernel::storage::Storage;
+use crate::task::static_waker::{StaticWake, VTable};
 use crate::task::wakers::Wakers;
 
 /// A flag which is set when any signal is set, so that a host need not check each signal.
@@ -37,12 +38,6 @@ impl Signal {
     #[must_use]
     pub const fn new(bell: &'static Bell) -> Self {
         Self { given: AtomicBool::new(false), generation: AtomicU32::new(0), bell }
-    }
-
-    fn give(&self) {
-        self.given.store(true, Ordering::SeqCst);
-        self.bell.rung.store(true, Ordering::SeqCst);
-        (self.bell.interrupt)();
     }
 }
 
@@ -96,7 +91,8 @@ impl Signals {
 }
 
 /// Returns true if the flag was set, and clears it.
-fn take(flag: &AtomicBool) -> bool {
+#[inline]
+pub(crate) fn take(flag: &AtomicBool) -> bool {
     if !flag.load(Ordering::SeqCst) {
         return false;
     }
@@ -115,22 +111,18 @@ impl Wakers for Signals {
             return Waker::noop().clone();
         };
         signal.generation.store(task.generation, Ordering::Relaxed);
-        // SAFETY: the pointer is a reference to a static, and `Signal` is `Sync`.
-        #[expect(unsafe_code, reason = "a waker is made from a pointer and a vtable")]
-        unsafe {
-            Waker::from_raw(raw(signal))
-        }
+        signal.waker()
     }
 }
 
-static KEPT: RawWakerVTable = RawWakerVTable::new(|data| RawWaker::new(data, &KEPT), wake, wake, |_| {});
+static VTABLE: VTable<Signal> = VTable::new();
 
-fn raw(signal: &'static Signal) -> RawWaker {
-    RawWaker::new(core::ptr::from_ref(signal).cast(), &KEPT)
-}
+impl StaticWake for Signal {
+    const VTABLE: &'static VTable<Self> = &VTABLE;
 
-#[expect(unsafe_code, reason = "the functions of a vtable are unsafe")]
-unsafe fn wake(data: *const ()) {
-    // SAFETY: only `raw` uses the vtable, and its pointers are references to statics.
-    unsafe { &*data.cast::<Signal>() }.give();
+    fn wake(&self) {
+        self.given.store(true, Ordering::SeqCst);
+        self.bell.rung.store(true, Ordering::SeqCst);
+        (self.bell.interrupt)();
+    }
 }

@@ -7,6 +7,7 @@ mod channels;
 mod executors;
 mod inbox;
 mod loopback;
+mod round_robin;
 mod signals;
 mod threads;
 mod wakers;

@@ -3,17 +3,18 @@
 use core::fmt::Write as _;
 use core::panic::PanicInfo;
 
-use cortex_m::peripheral::SCB;
 use cortex_m_rt::{ExceptionFrame, exception};
 use cortex_m_semihosting::debug::{EXIT_FAILURE, EXIT_SUCCESS, exit};
 
 use crate::mps2::uart::Uart;
 use crate::stack;
 
-/// A fault pushed its frame onto the stack in vain, or an access was refused.
-const STACKING_FAILED: u32 = 1 << 4;
-const ACCESS_REFUSED: u32 = 1 << 1;
-const HAS_ADDRESS: u32 = 1 << 7;
+/// The cause of a fault.
+struct Status {
+    is_overflow: bool,
+    /// The fault status register; zero on a core without it.
+    bits: u32,
+}
 
 /// Ends the program. On a board without a debugger, it stops instead.
 pub fn end(has_failed: bool) -> ! {
@@ -53,20 +54,37 @@ fn say_number(what: &str, number: usize) {
     let _ = Uart.write_str("\n");
 }
 
+#[cfg(armv6m)]
+fn status() -> Status {
+    Status { is_overflow: false, bits: 0 }
+}
+
+#[cfg(not(armv6m))]
+fn status() -> Status {
+    use cortex_m::peripheral::SCB;
+
+    /// A fault pushed its frame onto the stack in vain, or an access was refused.
+    const STACKING_FAILED: u32 = 1 << 4;
+    const ACCESS_REFUSED: u32 = 1 << 1;
+    const HAS_ADDRESS: u32 = 1 << 7;
+
+    // SAFETY: reading these registers has no side effect.
+    let (bits, address) = unsafe { ((*SCB::PTR).cfsr.read(), (*SCB::PTR).mmfar.read()) };
+    let is_overflow = bits & STACKING_FAILED != 0
+        || bits & (ACCESS_REFUSED | HAS_ADDRESS) == ACCESS_REFUSED | HAS_ADDRESS && stack::is_guard(address);
+    Status { is_overflow, bits }
+}
+
 /// Reports a fault. The MPU is off here, so that the bytes below the guard of the stack can be used.
 #[exception]
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    // SAFETY: reading these registers has no side effect.
-    let (status, address) = unsafe { ((*SCB::PTR).cfsr.read(), (*SCB::PTR).mmfar.read()) };
-    let is_overflow = status & STACKING_FAILED != 0
-        || status & (ACCESS_REFUSED | HAS_ADDRESS) == ACCESS_REFUSED | HAS_ADDRESS
-            && stack::is_guard(address);
-    if is_overflow {
+    let status = status();
+    if status.is_overflow {
         let (size, _) = stack::used();
         say_number("the stack has overflowed; its size is ", size);
     } else {
         say_number("fault at ", frame.pc() as usize);
-        say_number("with status ", status as usize);
+        say_number("with status ", status.bits as usize);
     }
     end(true)
 }

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod mps2;
 pub mod options;
 pub mod quiet;
+pub mod round_robin;
 #[cfg(feature = "async")]
 pub mod services;
 pub mod serving;

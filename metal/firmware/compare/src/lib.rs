@@ -6,3 +6,19 @@
 pub mod cable;
 pub mod clients;
 pub mod meter;
+
+use core::future::poll_fn;
+use core::task::Poll;
+
+/// Lets the other tasks run once.
+pub fn yield_now() -> impl Future<Output = ()> {
+    let mut has_yielded = false;
+    poll_fn(move |context| {
+        if has_yielded {
+            return Poll::Ready(());
+        }
+        has_yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}

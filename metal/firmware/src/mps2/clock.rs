@@ -14,7 +14,7 @@ use super::HERTZ;
 const RATE: u32 = 1000;
 
 /// The number of cycles between two ticks.
-const CYCLES: u32 = HERTZ / RATE;
+pub const CYCLES: u32 = HERTZ / RATE;
 
 /// The nanoseconds of a cycle. A whole number, because a division of 64 bits would take hundreds of instructions.
 const NANOS: u32 = 1_000_000_000 / HERTZ;

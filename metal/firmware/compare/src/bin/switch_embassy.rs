@@ -3,31 +3,17 @@
 #![no_std]
 #![no_main]
 
-use core::future::poll_fn;
 use core::hint::black_box;
-use core::task::Poll;
 
 use cortex_m_rt::entry;
 use embassy_executor::Executor;
+use sinbin_compare::yield_now;
 use sinbin_firmware as _;
 use static_cell::StaticCell;
 
 const TASKS: usize = 8;
 
 static EXECUTOR: StaticCell<Executor> = StaticCell::new();
-
-async fn yield_now() {
-    let mut has_yielded = false;
-    poll_fn(|context| {
-        if has_yielded {
-            return Poll::Ready(());
-        }
-        has_yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 #[embassy_executor::task(pool_size = TASKS)]
 async fn count() {
