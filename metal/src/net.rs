@@ -1,7 +1,7 @@
 //! The network: smoltcp's interface, the device, and the sockets.
 
 use sinbin_core::Instant;
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle};
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle};
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp;
 use smoltcp::time;
@@ -48,28 +48,26 @@ impl<D: Device> Net<D> {
         self.sockets.slots
     }
 
-    /// Receives up to `burst` frames, and sends what the sockets have to send.
-    pub(crate) fn poll(&mut self, now: Instant, burst: u32) {
+    /// Receives up to `burst` frames. Returns true if there were any.
+    pub(crate) fn receive(&mut self, now: Instant, burst: u32) -> bool {
         let (now, set) = (to_smoltcp(now), &mut self.sockets.set);
         self.interface.poll_maintenance(now);
-        for _ in 0..burst {
+        for count in 0..burst {
             if self.interface.poll_ingress_single(now, &mut self.device, set) == PollIngressSingleResult::None
             {
-                break;
+                return count > 0;
             }
         }
-        self.send(now);
+        true
     }
 
-    /// Sends what the sockets have to send, one segment of each socket after the other. The number of rounds is bounded
-    /// because the windows of peers are.
-    fn send(&mut self, now: time::Instant) {
-        let set = &mut self.sockets.set;
-        while self.interface.poll_egress(now, &mut self.device, set) == PollResult::SocketStateChanged {}
+    /// Sends a segment of each socket that has one to send.
+    pub(crate) fn send(&mut self, now: Instant) {
+        self.interface.poll_egress(to_smoltcp(now), &mut self.device, &mut self.sockets.set);
     }
 
-    /// Returns the moment of the next poll if no frame arrives before.
-    pub(crate) fn next_poll(&mut self, now: Instant) -> Instant {
+    /// Returns the moment at which a socket has something to send if no frame arrives before.
+    pub(crate) fn next_send(&mut self, now: Instant) -> Instant {
         let at = self.interface.poll_at(to_smoltcp(now), &self.sockets.set);
         at.map_or(Instant::NEVER, of_smoltcp)
     }

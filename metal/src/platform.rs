@@ -86,10 +86,17 @@ where
         }
         // The loop learns of the request to stop when this returns.
         let until = if self.is_to_stop() && !self.sources.draining { Until::Poll } else { until };
+        // Tasks have sent answers, or read bytes and so opened windows.
+        let mut next_send = Instant::ZERO;
         loop {
             self.board.alive();
             let now = self.board.now();
-            if self.poll(executor, now) {
+            if next_send <= now {
+                self.sources.net.send(now);
+            }
+            let has_received = self.sources.net.receive(now, self.sources.settings.burst);
+            // The next call sends the acknowledgements together with the answers of the tasks.
+            if self.notify(executor, now) {
                 return Ok(true);
             }
             let deadline = match until {
@@ -100,7 +107,8 @@ where
             if now >= deadline {
                 return Ok(true);
             }
-            let next = deadline.min(self.sources.net.next_poll(now)).min(self.sources.next_end());
+            next_send = if has_received { now } else { self.sources.net.next_send(now) };
+            let next = deadline.min(next_send).min(self.sources.next_end());
             if next > now {
                 let signals = self.signals;
                 self.board.sleep(next, &|| signals.is_some_and(|signals| signals.are_pending()));
@@ -116,9 +124,8 @@ where
     B: Board,
     S: Storage,
 {
-    /// Polls the network, and notifies the kernel of each source that is ready. Returns true if a task may run.
-    fn poll(&mut self, executor: &mut Executor<Self>, now: Instant) -> bool {
-        self.sources.net.poll(now, self.sources.settings.burst);
+    /// Notifies the kernel of each source that is ready. Returns true if a task may run.
+    fn notify(&mut self, executor: &mut Executor<Self>, now: Instant) -> bool {
         let mut is_ready = false;
         self.sources.sort(now, |source, readiness| {
             executor.kernel.ready(source, readiness);

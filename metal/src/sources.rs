@@ -319,10 +319,18 @@ impl<D: Device, S: Storage> Sources<D, S> {
     /// Frees the sockets of connections that have ended, and passes each source that is ready to `ready`.
     pub(crate) fn sort(&mut self, now: Instant, mut ready: impl FnMut(SourceId, Interest)) {
         let mut listening = 0;
+        // True if a socket that has a connection may lie behind one that waits for a connection.
+        let (mut has_waiting, mut is_untidy) = (false, false);
         for slot in 0..self.net.slots().len() {
             let Slot { handle: Some(handle), used } = self.net.slots()[slot] else { continue };
             let socket = self.net.socket(handle);
             let state = socket.state();
+            let is_waiting = match used {
+                Use::Listening(_) => state == tcp::State::Listen,
+                used => used == Use::Free,
+            };
+            has_waiting |= is_waiting;
+            is_untidy |= has_waiting && !is_waiting;
             match used {
                 Use::Conn(id) => {
                     let is = readiness(socket);
@@ -342,7 +350,10 @@ impl<D: Device, S: Storage> Sources<D, S> {
                     tcp::State::Listen => listening += 1,
                     tcp::State::SynReceived => {}
                     // The client left before it was accepted, or did not complete the handshake.
-                    tcp::State::Closed => self.free(slot),
+                    tcp::State::Closed => {
+                        self.free(slot);
+                        has_waiting = true;
+                    }
                     _ => {
                         self.watch_peer(handle);
                         let watched = self.source(id).map(|source| source.watched);
@@ -351,12 +362,17 @@ impl<D: Device, S: Storage> Sources<D, S> {
                         }
                     }
                 },
-                Use::Leaving(until) => self.see_off(slot, handle, until, now),
+                Use::Leaving(until) => {
+                    self.see_off(slot, handle, until, now);
+                    has_waiting = true;
+                }
                 Use::Free => {}
             }
         }
         self.listening = listening;
-        self.tidy();
+        if is_untidy {
+            self.tidy();
+        }
     }
 
     /// Moves the sockets that wait for a connection behind those that have one. smoltcp passes a segment to the first

@@ -231,6 +231,27 @@ fn a_driver_that_was_written_for_embassy_runs() {
     );
 }
 
+/// The slice of a job, twice, and the rounds of the loop around it: a request that arrives in one slice is read behind
+/// it, and its answer is sent behind the next one.
+const LATENCY: u32 = 100_000;
+
+/// Counts instructions, so that neither this machine nor the emulator's speed matters.
+#[test]
+fn the_latency_beside_jobs_is_bounded_in_instructions() {
+    if lacks_qemu() {
+        return;
+    }
+    let mut command = program("latency");
+    command.env("SINBIN_QEMU", "-icount shift=0");
+    let ended = Running::start(command).wait();
+    println!("{}", ended.stdout.trim_end());
+    let number_behind = |word: &str| -> Option<u32> {
+        ended.stdout.split_once(word)?.1.split_ascii_whitespace().next()?.parse().ok()
+    };
+    assert!(number_behind("beside").is_some_and(|jobs| jobs > 0), "{ended:?}");
+    assert!(number_behind("within").is_some_and(|longest| longest < LATENCY), "{ended:?}");
+}
+
 #[test]
 fn no_wake_of_an_interrupt_is_lost_at_any_instruction() {
     if lacks_qemu() {

@@ -149,7 +149,7 @@ fn no_wake_from_another_thread_is_lost() {
 
 const TASKS: usize = 5;
 
-/// What a task does in a step: it wakes some tasks, and may end.
+/// An action of a task in a step: the tasks that it wakes, and true if it ends.
 type Act = (Vec<usize>, bool);
 
 /// Returns the tasks in the order in which an executor must run them, round by round, until no task is woken.

@@ -13,7 +13,7 @@ const WARM_UP: u32 = 1_000;
 const REQUESTS: u32 = 10_000;
 
 /// The number of instructions in a cycle of the timer.
-const INSTRUCTIONS: u32 = 40;
+pub const INSTRUCTIONS: u32 = 40;
 
 static REQUESTS_SO_FAR: AtomicU32 = AtomicU32::new(0);
 static BEGAN: AtomicU32 = AtomicU32::new(0);
@@ -34,6 +34,12 @@ fn cycles() -> u32 {
 #[must_use]
 pub fn micros() -> u64 {
     u64::from(cycles() / 25)
+}
+
+/// Returns the cycles since start that the server has used. May wrap around.
+#[must_use]
+pub fn server_cycles() -> u32 {
+    cycles().wrapping_sub(ELSEWHERE.load(Ordering::Relaxed))
 }
 
 /// Runs `act`, which is not part of the server.
