@@ -17,8 +17,19 @@ fn main() {
         text.parse().unwrap_or_else(|_| panic!("SINBIN_SOCKETS={text}: a number of sockets, up to 128"))
     });
     assert!((1..=128).contains(&sockets), "SINBIN_SOCKETS={sockets}: 1 to 128 sockets");
+    // The programs for this board have no network.
+    println!("cargo:rustc-check-cfg=cfg(microbit)");
+    println!("cargo:rerun-if-env-changed=SINBIN_BOARD");
+    let is_microbit = env::var("SINBIN_BOARD").is_ok_and(|board| board == "microbit");
+    if is_microbit {
+        println!("cargo:rustc-cfg=microbit");
+    }
     // A board for 16 connections has 64 KiB. The emulated one has 4 MiB, for tests with more.
-    let ram = if sockets <= SOCKETS { "64K" } else { "512K" };
+    let ram = match sockets {
+        _ if is_microbit => "16K",
+        ..=SOCKETS => "64K",
+        _ => "512K",
+    };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let memory = format!(
         "MEMORY {{ FLASH : ORIGIN = 0x00000000, LENGTH = 256K RAM : ORIGIN = 0x20000000, LENGTH = {ram} }}\n"

@@ -11,9 +11,20 @@ const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../metal/firmware/run");
 /// Panics if the program cannot be built.
 #[must_use]
 pub fn firmware(program: &str, features: &str, sockets: usize) -> Command {
+    firmware_on("mps2-an386", program, features, sockets)
+}
+
+/// Returns the command that [`firmware`] returns, for another board of QEMU.
+///
+/// # Panics
+///
+/// Panics if the program cannot be built.
+#[must_use]
+pub fn firmware_on(board: &str, program: &str, features: &str, sockets: usize) -> Command {
     let run = || {
         let mut command = Command::new(RUN);
         command.env("SINBIN_FEATURES", features).env("SINBIN_SOCKETS", sockets.to_string());
+        command.env("SINBIN_BOARD", board);
         command
     };
     // A build takes longer than a test waits for a program to start.

@@ -39,7 +39,7 @@ pub use client::{Client, connect, exchange, fib, noise, replies};
 pub use command::{Ended, Running, run, sinbin, sinbin_wasi, target_dir};
 pub use directory::Directory;
 pub use example::{example, wasi_example};
-pub use firmware::firmware;
+pub use firmware::{firmware, firmware_on};
 pub use foreign::{foreign, foreign_lacks};
 pub use guest::{guest, guests};
 pub use mute::{Mute, by_shell, stderr_is_heard};

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use sinbin_tests::{Client, PATIENCE, Running, Server, connect, fib, firmware, foreign_lacks};
+use sinbin_tests::{Client, PATIENCE, Running, Server, connect, fib, firmware, firmware_on, foreign_lacks};
 
 /// The number of sockets of the firmware here, as on a board for 16 connections.
 const SOCKETS: usize = 16;
@@ -38,6 +38,26 @@ fn the_services_answer_written_either_way() {
         let server = Server::announced(firmware("upper", features, SOCKETS));
         assert_eq!(server.ask("hello"), "HELLO_SB");
     }
+}
+
+/// The board `mps2-an385` has a Cortex-M3, which runs the instructions of a Cortex-M0.
+#[test]
+fn the_services_answer_without_the_instructions_of_larger_cores() {
+    if lacks_qemu() {
+        return;
+    }
+    let server = Server::announced(firmware_on("mps2-an385", "fib", "", SOCKETS));
+    assert_eq!(server.ask("30\n1\nx\n"), "832040\n1\nerror: not an integer\n");
+}
+
+#[test]
+fn tasks_without_a_kernel_run_on_a_cortex_m0() {
+    if lacks_qemu() {
+        return;
+    }
+    let ended = Running::start(firmware_on("microbit", "tick", "", SOCKETS)).wait();
+    let ticks = "tick 1\ntick 2\ntick 3\ntick 4\ntick 5\n";
+    assert_eq!((ended.stdout.as_str(), ended.code), (ticks, Some(0)), "{ended:?}");
 }
 
 /// Beyond the sockets, clients are refused. The others are served, and each socket that is left serves the next client.

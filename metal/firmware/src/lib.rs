@@ -5,13 +5,21 @@
 
 #![no_std]
 
+pub mod console;
+#[cfg(not(microbit))]
 pub mod embassy;
 pub mod fault;
+#[cfg(microbit)]
+pub mod microbit;
+#[cfg(not(microbit))]
 pub mod mps2;
+#[cfg(not(microbit))]
 pub mod options;
+#[cfg(not(microbit))]
 pub mod quiet;
 pub mod round_robin;
-#[cfg(feature = "async")]
+#[cfg(all(feature = "async", not(microbit)))]
 pub mod services;
+#[cfg(not(microbit))]
 pub mod serving;
 pub mod stack;

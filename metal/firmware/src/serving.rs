@@ -11,6 +11,7 @@ use smoltcp::iface::Config;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Address};
 use static_cell::ConstStaticCell;
 
+use crate::console::Console as _;
 use crate::mps2::Mps2;
 use crate::mps2::clock::Clock;
 use crate::mps2::lan9118::{Frames, Lan9118};

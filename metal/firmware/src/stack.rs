@@ -59,3 +59,26 @@ fn guard_base() -> u32 {
     let base = (end + RESERVE).next_multiple_of(GUARD) as u32;
     base
 }
+
+/// Iterates over the calls in progress, the innermost first: the addresses of their instructions. Programs for Cortex-M keep frame
+/// pointers in `r7`: each points to that of the calling function, followed by the return address.
+pub fn callers() -> impl Iterator<Item = u32> {
+    let mut frame: usize;
+    // SAFETY: this copies a register.
+    unsafe { core::arch::asm!("mov {}, r7", out(reg) frame, options(nomem, nostack, preserves_flags)) };
+    let top = (&raw const _stack_start).addr();
+    let mut end = frame.saturating_sub(1);
+    core::iter::from_fn(move || {
+        // Frames of calling functions lie above: the walk ends, whatever is on the stack.
+        if frame <= end || frame + 8 > top || !frame.is_multiple_of(4) {
+            return None;
+        }
+        end = frame;
+        let frame_words = ptr::with_exposed_provenance::<u32>(frame);
+        // SAFETY: both words are on the stack, below its top and above the frame of this function.
+        let (next, address) = unsafe { (frame_words.read_volatile(), frame_words.add(1).read_volatile()) };
+        frame = next as usize;
+        // The call is right before that address, whose lowest bit says that the code is Thumb code.
+        Some((address & !1).saturating_sub(2))
+    })
+}

@@ -4,6 +4,8 @@ use core::convert::Infallible;
 use core::fmt;
 use core::ptr;
 
+use crate::console::Console;
+
 const BASE: usize = 0x4000_4000;
 const DATA: *mut u32 = ptr::without_provenance_mut(BASE);
 const STATE: *mut u32 = ptr::without_provenance_mut(BASE + 4);
@@ -29,16 +31,10 @@ impl Uart {
         // SAFETY: reading the data register takes the byte; no other code reads it.
         unsafe { (STATE.read_volatile() & 2 != 0).then(|| (DATA.read_volatile() & 0xff) as u8) }
     }
+}
 
-    /// Writes a decimal number, without the formatting of the standard library.
-    pub fn write_number(self, number: u32) {
-        if number >= 10 {
-            self.write_number(number / 10);
-        }
-        self.put(b'0' + (number % 10) as u8);
-    }
-
-    fn put(self, byte: u8) {
+impl Console for Uart {
+    fn put(&mut self, byte: u8) {
         // SAFETY: as above.
         unsafe {
             while STATE.read_volatile() & 1 != 0 {}
@@ -49,7 +45,7 @@ impl Uart {
 
 impl fmt::Write for Uart {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.bytes().for_each(|byte| self.put(byte));
+        self.put_all(text.as_bytes());
         Ok(())
     }
 }
@@ -60,7 +56,7 @@ impl embedded_io_async::ErrorType for Uart {
 
 impl embedded_io_async::Write for Uart {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        bytes.iter().for_each(|byte| self.put(*byte));
+        self.put_all(bytes);
         Ok(bytes.len())
     }
 
