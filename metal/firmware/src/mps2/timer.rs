@@ -36,12 +36,18 @@ impl Timer {
 
     /// Calls `handler`, in an interrupt, each time when `cycles` of the processor have passed.
     pub fn start(self, cycles: u32, handler: fn()) {
+        self.start_then(cycles, cycles, handler);
+    }
+
+    /// Calls `handler` as [`start`](Self::start) does when `first` cycles have passed, and from then on each time when
+    /// `cycles` have passed.
+    pub fn start_then(self, first: u32, cycles: u32, handler: fn()) {
         cortex_m::interrupt::free(|section| HANDLERS[self.0].borrow(section).set(handler));
         // SAFETY: these are the registers of this timer. Unmasking its interrupt breaks no critical section.
         unsafe {
             self.register(0).write_volatile(0);
             self.register(8).write_volatile(cycles);
-            self.register(4).write_volatile(cycles);
+            self.register(4).write_volatile(first);
             self.register(12).write_volatile(1);
             NVIC::unmask(self.irq());
             self.register(0).write_volatile(0b1001);
