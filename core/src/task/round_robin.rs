@@ -92,7 +92,7 @@ impl<F: Future<Output = ()> + Unpin, const N: usize> RoundRobin<F, N> {
     #[inline]
     pub fn new(flags: &'static [WakeFlag; N], tasks: [F; N]) -> Self {
         for flag in flags {
-            flag.wake();
+            flag.0.store(true, Ordering::Relaxed);
         }
         Self { flags, tasks: tasks.map(Some) }
     }
