@@ -152,6 +152,15 @@ impl<'a, H: Host> Cx<'a, H> {
         WaitSlot(self.kernel.tasks.at(running).value.by)
     }
 
+    /// Forgets that the event of this slot woke the task, because its operation was attempted.
+    pub(crate) fn use_up(&mut self, wait_slot: WaitSlot) {
+        let running = self.kernel.ready.head;
+        let by = &mut self.kernel.tasks.at(running).value.by;
+        if *by == wait_slot.0 {
+            *by = WaitSlot::NONE.0;
+        }
+    }
+
     /// Returns the moment when the turn began.
     #[must_use]
     pub fn now(&self) -> Instant {

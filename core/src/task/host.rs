@@ -205,6 +205,10 @@ impl<'d, H: AsyncHost<'d>> Ops<'d> for Cx<'_, H> {
         (Cx::wake_reason(self), self.fired())
     }
 
+    fn use_up(&mut self, wait_slot: WaitSlot) {
+        Cx::use_up(self, wait_slot);
+    }
+
     fn peer(&self, source: SourceId) -> Option<SocketAddr> {
         self.host.peer(source)
     }

@@ -42,6 +42,8 @@ pub(crate) trait Ops<'d> {
     /// Returns the time up to which deadlines have expired for the running task.
     fn seen(&mut self) -> Instant;
     fn wake_reason(&mut self) -> (WakeReason, WaitSlot);
+    /// Forgets that the event of this slot woke the task, because its operation was attempted.
+    fn use_up(&mut self, wait_slot: WaitSlot);
     fn peer(&self, source: SourceId) -> Option<SocketAddr>;
     fn recv(&mut self, source: SourceId, buffer: &mut [u8]) -> Result<usize, IoError>;
     /// Receives up to `limit` bytes into the shared buffer. The flag is true if the read filled the buffer, or reached
@@ -538,6 +540,11 @@ impl<'d> RunContext<'d> {
     /// the reason is that the task was spawned.
     pub(crate) fn wake_reason(&self) -> (WakeReason, WaitSlot) {
         self.with(|ops| ops.wake_reason()).unwrap_or((WakeReason::Spawned, WaitSlot::NONE))
+    }
+
+    /// Forgets that the event of this slot woke the task.
+    pub(crate) fn use_up(&self, wait_slot: WaitSlot) {
+        self.with(|ops| ops.use_up(wait_slot)).ok();
     }
 
     /// Returns the time up to which deadlines have expired for the running task, or [`Instant::ZERO`] while the run

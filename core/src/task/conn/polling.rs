@@ -3,7 +3,7 @@
 use core::task::{Context, Poll};
 
 use crate::kernel::error::{IoError, Op};
-use crate::kernel::step::WaitTarget;
+use crate::kernel::step::{WaitKey, WaitTarget};
 use crate::task::conn::{Conn, RECEIVING, RECV_POLLS_AT, SEND_POLLS_AT, SENDING, SKIPS, Waited, Waiting};
 use crate::task::error::Error;
 use crate::task::run_context::{Catches, Ops};
@@ -78,9 +78,14 @@ impl<'d> Conn<'d> {
         let Direction { target, at } = *direction;
         let stored = u8::try_from(self.source.get() >> at & u64::from(LAST)).unwrap_or(0);
         let left = (stored > 0).then_some(self.handle);
-        let step = self.handle.run_context().step_number();
-        let mut wait = Waiting { target, left, step, skips: FIRST + stored.saturating_sub(1) };
+        let (run_context, skips) = (self.handle.run_context(), FIRST + stored.saturating_sub(1));
+        let mut wait = Waiting { target, left, step: run_context.step_number(), skips };
         let polled = poll(&mut wait);
+        // A wait that has not ended counts a skip. After one that has, further polls in this step begin another wait, which
+        // the same event must not end.
+        if stored > 0 && (wait.skips == skips || wait.left.is_none()) {
+            run_context.use_up(WaitKey::new(target).wait_slot);
+        }
         let stored = match wait.left.take() {
             None => 0,
             // The operation was attempted, or has to be attempted in a later step: the count starts again.
