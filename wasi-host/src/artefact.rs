@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 
 use crate::cache::Cache;
 use crate::compiler::{Compiler, Failure};
+use crate::engine::{asynchronous_engine, engine_for};
 use crate::error::Error;
 use crate::instance::GuestFactory;
 use crate::portable;
@@ -23,7 +24,8 @@ pub const MAX_SIZE: u64 = 64 << 20;
 pub enum Artefact {
     /// A service that exports `sinbin:service/guest`: the host drives it.
     Driven(Component),
-    /// A WASI 0.2 command that exports `wasi:cli/run`: it runs its own loop.
+    /// A command of WASI 0.2 or 0.3 that exports `wasi:cli/run`: it runs its own loop. The component of a WASI 0.3
+    /// command has an engine of its own, `component.engine()`.
     Portable(Component),
 }
 
@@ -130,7 +132,12 @@ impl<'e> Loader<'e> {
         }
         // SAFETY: the caller guarantees that this crate compiled the file, and that no other user could change it.
         let code = unsafe { Code::of_file(bytes) }.map_err(|what| unfit(path, what))?;
-        let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
+        // The code does not say what it was compiled for before it is loaded.
+        let loaded = code.load(self.engine).or_else(|what| match asynchronous_engine() {
+            Ok(engine) => code.load(&engine),
+            Err(_) => Err(what),
+        });
+        let component = loaded.map_err(|what| unfit(path, what))?;
         let world = World::of_component(&component).map_err(|wrong| refused(path, wrong))?;
         Ok(Artefact::new(world.kind(), component))
     }
@@ -158,25 +165,31 @@ impl<'e> Loader<'e> {
         let wasm = self.read_wasm(path)?;
         let world = World::of_wasm(&wasm).map_err(|wrong| refused(path, wrong))?;
         let code = self.code(path, &wasm)?;
-        let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
+        let engine = self.engine_for(path, &world)?;
+        let component = code.load(&engine).map_err(|what| unfit(path, what))?;
         Artefact::new(world.kind(), component).check(path)?;
         Ok(code.to_file())
     }
 
     fn of_wasm(&self, path: &Path, wasm: &[u8]) -> Result<Artefact, Error> {
         let world = World::of_wasm(wasm).map_err(|wrong| refused(path, wrong))?;
+        let engine = &self.engine_for(path, &world)?;
         if let Some(cache) = &self.cache {
-            let kept = cache.get(self.engine, wasm).and_then(|code| code.load(self.engine).ok());
+            let kept = cache.get(engine, wasm).and_then(|code| code.load(engine).ok());
             if let Some(component) = kept {
                 return Ok(Artefact::new(world.kind(), component));
             }
         }
         let code = self.code(path, wasm)?;
         if let Some(cache) = &self.cache {
-            cache.put(self.engine, wasm, &code);
+            cache.put(engine, wasm, &code);
         }
-        let component = code.load(self.engine).map_err(|what| unfit(path, what))?;
+        let component = code.load(engine).map_err(|what| unfit(path, what))?;
         Ok(Artefact::new(world.kind(), component))
+    }
+
+    fn engine_for(&self, path: &Path, world: &World) -> Result<Engine, Error> {
+        engine_for(world, self.engine).map_err(|what| Error::World { path: path.to_owned(), what })
     }
 
     fn code(&self, path: &Path, wasm: &[u8]) -> Result<Code, Error> {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use crate::engine::engine_for;
 use crate::precompiled::Code;
 use crate::world::{World, Wrong};
 
@@ -120,8 +121,10 @@ impl From<Wrong> for Failure {
 
 fn compile(engine: &Engine, wasm: &[u8]) -> Result<Code, Failure> {
     // A guest that this host can't run is rejected before it is compiled.
-    World::of_wasm(wasm)?.check(engine, wasm)?;
-    Code::compile(engine, wasm).map_err(Failure::Invalid)
+    let world = World::of_wasm(wasm)?;
+    world.check(engine, wasm)?;
+    let engine = engine_for(&world, engine).map_err(Failure::World)?;
+    Code::compile(&engine, wasm).map_err(Failure::Invalid)
 }
 
 fn examine(engine: &Engine, wasm: &[u8]) -> Result<(), Failure> {

@@ -21,6 +21,7 @@ mod lookup;
 mod network;
 mod notes;
 mod output;
+mod p3;
 mod poll;
 pub mod recording;
 mod slots;
@@ -31,6 +32,7 @@ mod stdio;
 mod stopper;
 mod stream;
 mod streams;
+mod tasks;
 mod tcp;
 mod udp;
 
@@ -60,6 +62,7 @@ use stopper::Stopping;
 
 use crate::names::Names;
 use crate::tables::note_stack;
+use crate::world;
 
 /// The maximum number of bytes that a guest may pass in one call, in addition to a list of resources.
 const PIECE: usize = 1 << 20;
@@ -152,8 +155,11 @@ pub enum Error {
     },
     /// The guest imports something that this host does not provide, does not export `wasi:cli/run`, or needs more
     /// memory at its start than it may have.
-    #[error("the guest cannot be started as a WASI 0.2 command: {0:#}")]
+    #[error("the guest cannot be started as a WASI command: {0:#}")]
     Link(wasmtime::Error),
+    /// The guest is a command of WASI 0.3, whose calls can't be recorded.
+    #[error("calls of WASI 0.3 cannot be recorded or traced yet: only those of WASI 0.2 can")]
+    Unrecorded,
     /// The guest trapped, or exceeded a limit. The message contains its backtrace.
     #[error("the guest trapped: {}", crate::error::report(.0))]
     Trap(wasmtime::Error),
@@ -181,13 +187,28 @@ impl WasiView for Guest {
 ///
 /// Returns [`Error::Link`], which names what is missing.
 pub fn check(component: &Component) -> Result<(), Error> {
+    if is_asynchronous(component) {
+        let linker = p3::linker(component.engine()).map_err(Error::Link)?;
+        let checked = linker.instantiate_pre(component).and_then(p3::check);
+        return checked.map_err(Error::Link);
+    }
     let linker = linker(component.engine()).map_err(Error::Link)?;
     linker.instantiate_pre(component).and_then(CommandPre::new).map(drop).map_err(Error::Link)
 }
 
+/// Returns true if a component is a command of WASI 0.3, whose calls are asynchronous. Its engine is another one than that
+/// of a WASI 0.2 command.
+#[must_use]
+pub fn is_asynchronous(component: &Component) -> bool {
+    let exports = component.component_type();
+    exports.exports(component.engine()).any(|(name, _)| world::is_asynchronous(name))
+}
+
 /// Checks that this host provides all imports of a component, which need not be a command.
-pub(crate) fn check_imports(component: &Component) -> Result<(), Error> {
-    let linker = linker(component.engine()).map_err(Error::Link)?;
+pub(crate) fn check_imports(component: &Component, is_asynchronous: bool) -> Result<(), Error> {
+    let engine = component.engine();
+    let linker = if is_asynchronous { p3::linker(engine) } else { linker(engine) };
+    let linker = linker.map_err(Error::Link)?;
     linker.instantiate_pre(component).map(drop).map_err(Error::Link)
 }
 
@@ -239,11 +260,15 @@ impl StoreData for Guest {
 ///
 /// Fails if the command can't be linked, or traps.
 pub fn run(engine: &Engine, component: &Component, settings: Settings) -> Result<Outcome, Error> {
-    let linker = linker(engine).map_err(Error::Link)?;
     let runtime = runtime(&settings)?;
     let _entered = runtime.as_ref().map(tokio::runtime::Runtime::enter);
     let max_resources = settings.max_resources;
-    execute(engine, component, &linker, guest(settings)?, max_resources).0
+    if is_asynchronous(component) {
+        let linker = p3::linker(engine).map_err(Error::Link)?;
+        return execute(engine, component, &linker, guest(settings)?, max_resources, p3::run).0;
+    }
+    let linker = linker(engine).map_err(Error::Link)?;
+    execute(engine, component, &linker, guest(settings)?, max_resources, call).0
 }
 
 /// Runs a command as [`run`] does. Records its calls, and passes each of them to `trace`.
@@ -258,12 +283,15 @@ pub fn run_recorded(
     recording: Option<Recording>,
     trace: Option<Trace>,
 ) -> Result<Outcome, Error> {
+    if is_asynchronous(component) {
+        return Err(Error::Unrecorded);
+    }
     let linker = link::recorded_linker(engine).map_err(Error::Link)?;
     let runtime = runtime(&settings)?;
     let _entered = runtime.as_ref().map(tokio::runtime::Runtime::enter);
     let max_resources = settings.max_resources;
     let recorded = Recorded::new(guest(settings)?, Recorder::new(recording, trace));
-    let (ended, recorded) = execute(engine, component, &linker, recorded, max_resources);
+    let (ended, recorded) = execute(engine, component, &linker, recorded, max_resources, call);
     recorded.finish(&ended);
     ended
 }
@@ -283,19 +311,30 @@ fn execute<T: StoreData>(
     linker: &Linker<T>,
     data: T,
     max_resources: usize,
+    call: impl FnOnce(&mut Store<T>, &Component, &Linker<T>) -> Result<Returned, Error>,
 ) -> (Result<Outcome, Error>, T) {
     let mut store = store(engine, data, max_resources);
-    let ended = match Command::instantiate(&mut store, component, linker) {
-        Ok(command) => outcome(command.wasi_cli_run().call_run(&mut store)),
-        Err(error) => Err(Error::Link(error)),
-    };
+    let ended = call(&mut store, component, linker).and_then(outcome);
     if let Ok(outcome) = ended {
         store.data_mut().finish_io(outcome);
     }
     (ended, store.into_data())
 }
 
-fn outcome(ended: wasmtime::Result<Result<(), ()>>) -> Result<Outcome, Error> {
+/// The result of the function `run` of a command, or the error that ended it.
+type Returned = wasmtime::Result<Result<(), ()>>;
+
+/// Instantiates and calls a command of WASI 0.2.
+fn call<T: StoreData>(
+    store: &mut Store<T>,
+    component: &Component,
+    linker: &Linker<T>,
+) -> Result<Returned, Error> {
+    let command = Command::instantiate(&mut *store, component, linker).map_err(Error::Link)?;
+    Ok(command.wasi_cli_run().call_run(store))
+}
+
+fn outcome(ended: Returned) -> Result<Outcome, Error> {
     match ended {
         Ok(ended) => Ok(Outcome::Exited(ended.is_err().into())),
         Err(error) => match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Ended>()) {

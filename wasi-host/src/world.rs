@@ -5,6 +5,7 @@ use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::engine::engine_for;
 use crate::portable;
 
 /// The interface that a service exports.
@@ -25,7 +26,7 @@ const MAX_DEPTH: u32 = 64;
 pub enum Kind {
     /// A service, which exports `sinbin:service/guest`: the host drives it.
     Driven,
-    /// A WASI 0.2 command, which exports `wasi:cli/run`: it runs its own loop.
+    /// A command of WASI 0.2 or 0.3, which exports `wasi:cli/run`: it runs its own loop.
     Portable,
 }
 
@@ -101,11 +102,12 @@ impl World {
         if self.kind == Kind::Driven {
             return Ok(());
         }
+        let engine = &engine_for(self, engine).map_err(Wrong::World)?;
         // The head of a component is a component too, with all of the imports and none of the code.
         let head = Component::from_binary(engine, &wasm[..self.head]);
-        let checked = head
-            .map_err(|error| format!("{error:#}"))
-            .and_then(|component| portable::check_imports(&component).map_err(|error| error.to_string()));
+        let checked = head.map_err(|error| format!("{error:#}")).and_then(|component| {
+            portable::check_imports(&component, self.is_asynchronous()).map_err(|error| error.to_string())
+        });
         checked.map_err(Wrong::World)
     }
 
@@ -113,6 +115,12 @@ impl World {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Returns true if the component is a command of WASI 0.3, whose calls are asynchronous.
+    #[must_use]
+    pub fn is_asynchronous(&self) -> bool {
+        self.kind == Kind::Portable && self.exports.iter().any(|export| is_asynchronous(export))
     }
 
     /// Returns true if the component is a service that is a program: it works by itself and ends.
@@ -169,7 +177,12 @@ fn kind(imports: &[String], exports: &[String]) -> Result<Kind, String> {
         return Ok(Kind::Portable);
     }
     let names = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-    Err(format!("it exports {names}, but neither {SERVICE} (a service) nor {COMMAND} (a WASI 0.2 command)"))
+    Err(format!("it exports {names}, but neither {SERVICE} (a service) nor {COMMAND} (a WASI command)"))
+}
+
+/// Returns true if an export is the entry of a WASI 0.3 command.
+pub(crate) fn is_asynchronous(export: &str) -> bool {
+    export.strip_prefix(COMMAND).is_some_and(|version| version.starts_with("@0.3."))
 }
 
 /// Returns true if `name` is an interface of the contract in a version that this host supports.

@@ -23,6 +23,7 @@ use super::slots::Slots;
 use super::sources::{Kind, Most, Part, Ready, Released, STOP, Source, Sources};
 use super::stdio::Stdio;
 use super::stopper::Stopping;
+use super::tasks::{Direction, Tasks};
 
 /// The number of operations without a result after which the system is asked for changes. A guest that tries its sockets
 /// in turn, and never polls, would otherwise learn of none.
@@ -56,6 +57,7 @@ pub(super) struct Io {
     pub(super) network: Network,
     pub(super) stdio: Stdio,
     pub(super) lookups: Lookups,
+    pub(super) tasks: Tasks,
     /// The notes for other processes, if they may look at the guest.
     pub(super) notes: Option<Box<PollNotes>>,
     /// The number of resources that the guest holds, and the maximum.
@@ -98,6 +100,7 @@ impl Io {
             network,
             stdio,
             lookups,
+            tasks: Tasks::default(),
             notes: None,
             handles: 0,
             max_handles,
@@ -174,7 +177,11 @@ impl Io {
     pub(super) fn release(&mut self, index: u32, handle: u8) {
         self.uncount();
         match self.sources.release(index, handle) {
-            Released::Closed(source) => self.close(&source),
+            Released::Closed(source) => {
+                self.close(&source);
+                // A listener may wait for the capacity.
+                self.tasks.wake_rare();
+            }
             Released::Leaving(place, unsent) => self.leaving.add(place, unsent, self.now()),
             Released::Held => {}
         }
@@ -208,7 +215,8 @@ impl Io {
     pub(super) fn wait(&mut self, deadline: Instant) -> Result<()> {
         self.tries = 0;
         self.pause_accepting();
-        self.wait_until(match deadline.min(self.end).min(self.leaving.next()).min(self.accept_at) {
+        let deadline = deadline.min(self.end).min(self.leaving.next()).min(self.accept_at);
+        self.wait_until(match deadline.min(self.tasks.next_timer()) {
             Instant::NEVER => Until::Ever,
             deadline => Until::At(deadline),
         })
@@ -233,6 +241,10 @@ impl Io {
         if self.sources.stop_came {
             self.notice_stop();
         }
+        if self.sources.is_stale {
+            self.tasks.wake_rare();
+        }
+        self.tasks.wake_due(|| self.watcher.now());
         if self.end != Instant::NEVER && self.now() >= self.end {
             return Err(Ended::Cut.into());
         }
@@ -321,14 +333,15 @@ impl Io {
             self.end = self.now() + span;
         }
         let mut room = self.sources.most.sockets.saturating_sub(self.sources.sockets);
-        for (_, Source { descriptor, kind, .. }) in self.sources.iter_mut() {
+        for (_, Source { descriptor, kind, waiting, .. }) in self.sources.iter_mut() {
             match kind {
                 Kind::Listener(listener) => {
                     room = room.saturating_sub(listener.refuse(descriptor.as_fd(), room));
                 }
                 Kind::Stdin(stdin) => stdin.has_ended = true,
-                Kind::Tcp(_) | Kind::Udp(_) => {}
+                Kind::Tcp(_) | Kind::Udp(_) => continue,
             }
+            waiting.wake(Direction::Input);
         }
     }
 

@@ -76,9 +76,14 @@ impl WholeHost for Player {}
 /// Creates the linker of commands.
 pub(super) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    add_own(&mut linker)?;
-    add_others(&mut linker)?;
+    add_to(&mut linker)?;
     Ok(linker)
+}
+
+/// Adds all interfaces of WASI 0.2.
+pub(super) fn add_to(linker: &mut Linker<Guest>) -> Result<()> {
+    add_own(linker)?;
+    add_others(linker)
 }
 
 /// Creates the linker of commands that are recorded.

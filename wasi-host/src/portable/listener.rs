@@ -42,6 +42,11 @@ impl Listener {
         self.is_starting || (has_room && (!self.waiting.is_empty() || self.failed.is_some()))
     }
 
+    /// Returns true if there is no connection that has arrived already.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Accepts a connection, if there is one, so that it is known whether there is any. Many guests rely on an accept that
     /// succeeds after its pollable was ready, and the system reports several connections as one change.
     pub(super) fn prepare(&mut self, socket: BorrowedFd<'_>, ready: &mut Ready, crowding: &mut Crowding) {

@@ -41,7 +41,7 @@ pub(super) struct Lookups {
 }
 
 /// The addresses of a name, or the reason why there are none.
-type Answer = Result<VecDeque<IpAddr>, ErrorCode>;
+pub(super) type Answer = Result<VecDeque<IpAddr>, ErrorCode>;
 
 struct Lookup {
     name: String,
@@ -57,6 +57,14 @@ impl Lookups {
     /// Returns true if the result of a lookup is available.
     pub(super) fn is_ready(&mut self, place: Place) -> bool {
         self.slots.get_mut(place).is_none_or(|lookup| lookup.answer.is_some())
+    }
+
+    /// Takes the result of a lookup, if it is available.
+    pub(super) fn take_answer(&mut self, place: Place) -> Option<Answer> {
+        match self.slots.get_mut(place) {
+            Some(lookup) => lookup.answer.take(),
+            None => Some(Err(ErrorCode::TemporaryResolverFailure)),
+        }
     }
 
     /// Returns those addresses of a name that the guest may connect to, or an error if there are none.
@@ -124,7 +132,7 @@ fn literal(text: &str) -> Option<IpAddr> {
 }
 
 impl Io {
-    fn look_up(&mut self, name: String) -> SocketResult<Place> {
+    pub(super) fn look_up(&mut self, name: String) -> SocketResult<Place> {
         if let Some(ip) = literal(&name) {
             let answer = Some(Ok(VecDeque::from([ip])));
             let place = self.lookups.slots.insert(Lookup { name, answer });
@@ -142,6 +150,12 @@ impl Io {
             return Err(ErrorCode::AccessDenied.into());
         }
         self.lookups.begin(name)
+    }
+
+    /// Forgets a lookup, whose result is not wanted.
+    pub(super) fn forget_lookup(&mut self, index: u32) {
+        self.uncount();
+        self.lookups.slots.remove(index);
     }
 
     /// Stores the results that have arrived. The guest may connect to the addresses of a name as to the name, and
@@ -201,8 +215,7 @@ impl HostResolveAddressStream for Guest {
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> Result<()> {
-        self.io.uncount();
-        self.io.lookups.slots.remove(stream.rep());
+        self.io.forget_lookup(stream.rep());
         Ok(())
     }
 }

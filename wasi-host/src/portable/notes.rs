@@ -30,6 +30,28 @@ impl Io {
         count: usize,
         pollable: impl Fn(&Self, usize) -> Option<Pollable>,
     ) -> Result<()> {
+        self.wait_noted(deadline, count, |io| (0..count).filter_map(|index| pollable(io, index)).collect())
+    }
+
+    /// Waits for all tasks of a WASI 0.3 guest, and notes what they wait for.
+    pub(super) fn wait_for_tasks(&mut self) -> Result<()> {
+        let count = self.sources.sockets + self.sources.listeners;
+        self.wait_noted(Instant::NEVER, count, |io| {
+            let mut pollables = Vec::new();
+            io.sources.waited_for(|place, part| pollables.push(Pollable::Source(place, part)));
+            pollables
+                .extend(Some(io.tasks.next_timer()).filter(|at| *at != Instant::NEVER).map(Pollable::At));
+            pollables
+        })
+    }
+
+    /// Waits, and notes the pollables that `list` returns if they are to be listed.
+    fn wait_noted(
+        &mut self,
+        deadline: Instant,
+        count: usize,
+        list: impl FnOnce(&mut Self) -> Vec<Pollable>,
+    ) -> Result<()> {
         let note_at = match self.notes.take() {
             None => Instant::NEVER,
             Some(mut notes) => {
@@ -37,8 +59,8 @@ impl Io {
                 notes.begin_wait(now, count, self.sources.sockets);
                 if notes.is_due(now) {
                     let since = notes.since();
-                    let noted = |index| self.noted(pollable(self, index)?, since);
-                    notes.list(now, (0..count).filter_map(noted));
+                    let pollables = list(self);
+                    notes.list(now, pollables.into_iter().filter_map(|pollable| self.noted(pollable, since)));
                 }
                 let due = notes.due();
                 self.notes = Some(notes);

@@ -1,6 +1,7 @@
 //! The descriptors that the guest's resources refer to, and their readiness as the system has reported it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::Shutdown;
@@ -10,6 +11,7 @@ use super::listener::{Crowding, Listener};
 use super::slots::{Place, Slots};
 use super::stdin::Stdin;
 use super::stream::Output;
+use super::tasks::{Direction, Waiting};
 use super::tcp::Tcp;
 use super::udp::Udp;
 
@@ -67,7 +69,8 @@ pub(super) enum Part {
 
 /// A descriptor, and the guest's resources that refer to it.
 pub(super) struct Source {
-    pub(super) descriptor: OwnedFd,
+    /// The descriptor, which the streams of a WASI 0.3 guest share.
+    pub(super) descriptor: Arc<OwnedFd>,
     pub(super) ready: Ready,
     /// The guest's handles, see [`handle`].
     pub(super) held: u8,
@@ -75,6 +78,7 @@ pub(super) struct Source {
     /// [`Instant::NEVER`].
     pub(super) quiet_since: Instant,
     listed: Listed,
+    pub(super) waiting: Waiting,
     pub(super) kind: Kind,
 }
 
@@ -142,7 +146,15 @@ pub(super) enum Released {
 impl Source {
     pub(super) fn new(descriptor: OwnedFd, held: u8, kind: Kind) -> Self {
         let listed = Listed { poll: 0, input: NONE, output: NONE };
-        Self { descriptor, ready: Ready::default(), held, quiet_since: Instant::NEVER, listed, kind }
+        Self {
+            descriptor: Arc::new(descriptor),
+            ready: Ready::default(),
+            held,
+            quiet_since: Instant::NEVER,
+            listed,
+            waiting: Waiting::default(),
+            kind,
+        }
     }
 
     /// Returns true if a pollable of this part is ready. `has_room` states whether one more connection can be accepted.
@@ -173,12 +185,22 @@ impl Source {
         }
     }
 
-    /// Returns the direction in which the readiness of a part changes.
-    const fn is_output(&self, part: Part) -> bool {
+    /// Returns true if the readiness of a part is that of output.
+    pub(super) const fn is_output(&self, part: Part) -> bool {
         match part {
             Part::Input => false,
             Part::Output => true,
             Part::Socket => !matches!(self.kind, Kind::Listener(_)),
+        }
+    }
+
+    /// Returns the part whose readiness changes in a direction.
+    fn part(&self, direction: Direction) -> Part {
+        match (&self.kind, direction) {
+            (Kind::Listener(_), _) => Part::Socket,
+            (Kind::Tcp(tcp), Direction::Output) if tcp.is_connecting() => Part::Socket,
+            (_, Direction::Input) => Part::Input,
+            (_, Direction::Output) => Part::Output,
         }
     }
 
@@ -274,6 +296,18 @@ impl Sources {
         false
     }
 
+    /// Returns true if listeners may accept.
+    pub(super) const fn can_accept(&self) -> bool {
+        self.has_room() && self.crowding.exhausted.is_none()
+    }
+
+    /// Returns true if a listener refuses connections, and has none left.
+    pub(super) fn is_at_end(&self, index: u32) -> bool {
+        self.slots
+            .at(index)
+            .is_some_and(|source| matches!(&source.kind, Kind::Listener(it) if it.refuses && it.is_empty()))
+    }
+
     /// Returns true if the pollable waits for a listener that refuses connections, and can never become ready.
     pub(super) fn is_refusing(&mut self, place: Place) -> bool {
         self.slots
@@ -289,8 +323,15 @@ impl Sources {
             self.is_stale = true;
             return;
         };
-        source.ready = source.ready.and(Ready::of(readiness));
+        let change = Ready::of(readiness);
+        source.ready = source.ready.and(change);
         source.quiet_since = Instant::NEVER;
+        if change.has(Ready::INPUT.and(Ready::END)) {
+            source.waiting.wake(Direction::Input);
+        }
+        if change.has(Ready::OUTPUT.and(Ready::END)) {
+            source.waiting.wake(Direction::Output);
+        }
         if let Kind::Tcp(tcp) = &mut source.kind
             && tcp.output.has_unsent()
         {
@@ -323,6 +364,22 @@ impl Sources {
             }
             let noted = if is_output { &mut source.listed.output } else { &mut source.listed.input };
             *noted = NONE;
+        }
+    }
+
+    /// Calls `note` with each part of a source that a task waits for.
+    pub(super) fn waited_for(&mut self, mut note: impl FnMut(Place, Part)) {
+        let indexes: Vec<_> =
+            self.slots.iter_mut().filter(|(_, it)| it.waiting.has_any()).map(|(index, _)| index).collect();
+        for index in indexes {
+            let (Some(place), Some(source)) = (self.slots.place(index), self.slots.at(index)) else {
+                continue;
+            };
+            for direction in [Direction::Input, Direction::Output] {
+                if source.waiting.is_for(direction) {
+                    note(place, source.part(direction));
+                }
+            }
         }
     }
 

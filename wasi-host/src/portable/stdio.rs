@@ -75,6 +75,16 @@ impl Stdio {
         !matches!(self.output.has_room(), Ok(false))
     }
 
+    /// Returns true if the input is a terminal.
+    pub(super) fn is_input_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Returns true if the destination of stdout is a terminal.
+    pub(super) fn is_output_terminal(&self) -> bool {
+        self.output.is_terminal()
+    }
+
     pub(super) fn which(&self, index: u32) -> Option<Which> {
         self.handles.at(index).map(|handle| handle.which)
     }
@@ -122,16 +132,18 @@ impl Stdio {
 }
 
 impl Io {
-    fn open(&mut self, which: Which) -> Result<Resource<OutputStream>> {
+    /// Creates a handle of stdout or stderr.
+    pub(super) fn open_standard(&mut self, which: Which) -> Result<u32> {
         self.count(1)?;
         let place = self.stdio.handles.insert(Handle { which, permit: 0 });
-        place.map(|place| standard(place.index)).ok_or_else(|| Error::msg("there are too many streams"))
+        place.map(|place| place.index).ok_or_else(|| Error::msg("there are too many streams"))
     }
 
-    fn open_stdin(&mut self) -> Result<Resource<InputStream>> {
+    /// Counts a handle of stdin, and returns the index of its source.
+    pub(super) fn stdin(&mut self) -> Result<u32> {
         self.count(1)?;
         if let Some(index) = self.stdio.source {
-            return Ok(input_of(index));
+            return Ok(index);
         }
         let input = match self.stdio.input.take() {
             Some(input) => input,
@@ -143,7 +155,7 @@ impl Io {
         let index = self.insert(Source::new(descriptor, handle::SOCKET, Kind::Stdin(stdin)))?;
         self.watch(index)?;
         self.stdio.source = Some(index);
-        Ok(input_of(index))
+        Ok(index)
     }
 
     /// Returns the time at which the capacity of stdout has to be checked again. From the first call on, stdout is
@@ -175,19 +187,19 @@ impl Io {
 
 impl stdin::Host for Guest {
     fn get_stdin(&mut self) -> Result<Resource<InputStream>> {
-        self.io.open_stdin()
+        self.io.stdin().map(input_of)
     }
 }
 
 impl stdout::Host for Guest {
     fn get_stdout(&mut self) -> Result<Resource<OutputStream>> {
-        self.io.open(Which::Out)
+        self.io.open_standard(Which::Out).map(standard)
     }
 }
 
 impl stderr::Host for Guest {
     fn get_stderr(&mut self) -> Result<Resource<OutputStream>> {
-        self.io.open(Which::Err)
+        self.io.open_standard(Which::Err).map(standard)
     }
 }
 
@@ -207,13 +219,13 @@ impl terminal_output::HostTerminalOutput for Guest {
 
 impl terminal_stdin::Host for Guest {
     fn get_terminal_stdin(&mut self) -> Result<Option<Resource<terminal_stdin::TerminalInput>>> {
-        Ok(self.io.stdio.is_terminal.then(|| Resource::new_own(0)))
+        Ok(self.io.stdio.is_input_terminal().then(|| Resource::new_own(0)))
     }
 }
 
 impl terminal_stdout::Host for Guest {
     fn get_terminal_stdout(&mut self) -> Result<Option<Resource<terminal_stdout::TerminalOutput>>> {
-        Ok(self.io.stdio.output.is_terminal().then(|| Resource::new_own(0)))
+        Ok(self.io.stdio.is_output_terminal().then(|| Resource::new_own(0)))
     }
 }
 

@@ -189,7 +189,7 @@ fn push(socket: BorrowedFd<'_>, bytes: &[u8], ready: &mut Ready) -> Result<usize
 }
 
 /// Returns the flags that make a send fail if the peer is gone, instead of raising a signal.
-fn no_signal() -> SendFlags {
+pub(super) fn no_signal() -> SendFlags {
     #[cfg(not(target_vendor = "apple"))]
     return SendFlags::NOSIGNAL;
     // The standard library makes programs ignore SIGPIPE.

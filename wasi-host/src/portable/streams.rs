@@ -80,7 +80,7 @@ fn trap(error: wasmtime::Error) -> StreamError {
 
 impl Io {
     /// Reads up to `most` bytes from a source.
-    fn read(&mut self, index: u32, most: usize) -> StreamResult<Vec<u8>> {
+    pub(super) fn read(&mut self, index: u32, most: usize) -> StreamResult<Vec<u8>> {
         // Without readiness, the source may have changed since the last poll.
         self.try_again(index, Part::Input).map_err(trap)?;
         let Source { descriptor, ready, kind, .. } = self.sources.of(index).map_err(trap)?;

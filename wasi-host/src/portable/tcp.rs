@@ -37,7 +37,9 @@ const BACKLOG: u32 = 1024;
 /// A TCP socket that is not listening.
 pub(super) struct Tcp {
     pub(super) family: IpAddressFamily,
-    state: State,
+    pub(super) state: State,
+    /// The directions whose stream a WASI 0.3 guest has asked for, as a set of the bits of their handles.
+    pub(super) taken: u8,
     backlog: u32,
     /// The peer of an attempt to connect, which is kept for other processes that look at the guest.
     connects_to: Option<Box<SocketAddr>>,
@@ -47,7 +49,7 @@ pub(super) struct Tcp {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     Unbound,
     /// Binding has started, and the guest has not finished it yet.
     Binding,
@@ -63,7 +65,7 @@ enum State {
 impl Tcp {
     fn new(family: IpAddressFamily, state: State) -> Self {
         let (input_ended, output) = (false, Output::default());
-        Self { family, state, backlog: BACKLOG, connects_to: None, input_ended, output }
+        Self { family, state, taken: 0, backlog: BACKLOG, connects_to: None, input_ended, output }
     }
 
     /// Sets the length of the backlog, for listening later.
@@ -114,7 +116,7 @@ fn started(started: bool) -> SocketResult<()> {
 
 impl Io {
     /// Returns a TCP socket that is not listening.
-    fn tcp(&mut self, index: u32) -> SocketResult<(&mut Tcp, &OwnedFd)> {
+    pub(super) fn tcp(&mut self, index: u32) -> SocketResult<(&mut Tcp, &OwnedFd)> {
         match self.sources.of(index).map_err(SocketError::trap)? {
             Source { descriptor, kind: Kind::Tcp(tcp), .. } => Ok((tcp, descriptor)),
             Source { kind: Kind::Listener(listener), .. } if listener.is_starting => {
@@ -129,7 +131,7 @@ impl Io {
         Ok(self.sources.of(index).map_err(SocketError::trap)?.descriptor.as_fd())
     }
 
-    fn create_tcp(&mut self, family: IpAddressFamily) -> SocketResult<u32> {
+    pub(super) fn create_tcp(&mut self, family: IpAddressFamily) -> SocketResult<u32> {
         self.take_socket()?;
         self.count(1).map_err(SocketError::trap)?;
         let socket = socket(family, SocketType::STREAM).inspect_err(|_| self.sources.sockets -= 1)?;
@@ -157,7 +159,7 @@ impl Io {
         if self.network.allows(address, purpose) { Ok(()) } else { Err(ErrorCode::AccessDenied.into()) }
     }
 
-    fn start_bind(&mut self, index: u32, address: SocketAddr) -> SocketResult<()> {
+    pub(super) fn start_bind(&mut self, index: u32, address: SocketAddr) -> SocketResult<()> {
         let (tcp, _) = self.tcp(index)?;
         match tcp.state {
             State::Unbound => {}
@@ -175,7 +177,7 @@ impl Io {
         Ok(())
     }
 
-    fn start_connect(&mut self, index: u32, address: SocketAddr) -> SocketResult<()> {
+    pub(super) fn start_connect(&mut self, index: u32, address: SocketAddr) -> SocketResult<()> {
         let (tcp, _) = self.tcp(index)?;
         let is_bound = match tcp.state {
             State::Unbound => false,
@@ -204,7 +206,7 @@ impl Io {
         Ok(())
     }
 
-    fn finish_connect(&mut self, index: u32) -> SocketResult<()> {
+    pub(super) fn finish_connect(&mut self, index: u32) -> SocketResult<()> {
         let (tcp, _) = self.tcp(index)?;
         match tcp.state {
             State::Connecting => {}
@@ -233,7 +235,7 @@ impl Io {
         Ok(ended?)
     }
 
-    fn start_listen(&mut self, index: u32) -> SocketResult<()> {
+    pub(super) fn start_listen(&mut self, index: u32) -> SocketResult<()> {
         let (tcp, socket) = self.tcp(index)?;
         match tcp.state {
             State::Bound => {}
@@ -276,8 +278,17 @@ impl Io {
         };
         let accepted = listener.accept()?;
         self.count(3).map_err(SocketError::trap)?;
+        self.insert_accepted(accepted, family, handle::SOCKET | handle::INPUT | handle::OUTPUT)
+    }
+
+    /// Stores a connection that a listener of this family has accepted. Returns its index.
+    pub(super) fn insert_accepted(
+        &mut self,
+        accepted: OwnedFd,
+        family: IpAddressFamily,
+        held: u8,
+    ) -> SocketResult<u32> {
         self.sources.sockets += 1;
-        let held = handle::SOCKET | handle::INPUT | handle::OUTPUT;
         let mut source = Source::new(accepted, held, Kind::Tcp(Tcp::new(family, State::Connected)));
         source.ready = Ready::OUTPUT;
         let index = self.insert(source).map_err(SocketError::trap)?;
@@ -300,7 +311,16 @@ impl Io {
         Ok(())
     }
 
-    fn local(&mut self, index: u32) -> SocketResult<SocketAddr> {
+    pub(super) fn remote(&mut self, index: u32) -> SocketResult<SocketAddr> {
+        let (tcp, socket) = self.tcp(index)?;
+        if tcp.state != State::Connected {
+            return Err(ErrorCode::InvalidState.into());
+        }
+        let peer = SocketAddr::try_from(getpeername(socket)?.ok_or(ErrorCode::InvalidState)?);
+        peer.map_err(|_| ErrorCode::Unknown.into())
+    }
+
+    pub(super) fn local(&mut self, index: u32) -> SocketResult<SocketAddr> {
         let source = self.sources.of(index).map_err(SocketError::trap)?;
         if let Kind::Tcp(Tcp {
             state: State::Unbound | State::Connecting | State::Refused(_) | State::Closed,
@@ -394,12 +414,7 @@ impl HostTcpSocket for Guest {
     }
 
     fn remote_address(&mut self, socket: Resource<TcpSocket>) -> SocketResult<IpSocketAddress> {
-        let (tcp, socket) = self.io.tcp(socket.rep())?;
-        if tcp.state != State::Connected {
-            return Err(ErrorCode::InvalidState.into());
-        }
-        let peer = SocketAddr::try_from(getpeername(socket)?.ok_or(ErrorCode::InvalidState)?);
-        peer.map(Into::into).map_err(|_| ErrorCode::Unknown.into())
+        self.io.remote(socket.rep()).map(Into::into)
     }
 
     fn is_listening(&mut self, socket: Resource<TcpSocket>) -> Result<bool> {

@@ -23,7 +23,7 @@ use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::Guest;
-use super::addresses::{is_of, is_remote};
+use super::addresses::{is_of, is_remote, unspecified};
 use super::io::Io;
 use super::socket_options as options;
 use super::sources::{Kind, Part, Ready, Source, handle};
@@ -92,7 +92,7 @@ impl Io {
         }
     }
 
-    fn create_udp(&mut self, family: IpAddressFamily) -> SocketResult<u32> {
+    pub(super) fn create_udp(&mut self, family: IpAddressFamily) -> SocketResult<u32> {
         if !self.network.udp {
             return Err(ErrorCode::AccessDenied.into());
         }
@@ -106,7 +106,7 @@ impl Io {
         Ok(index)
     }
 
-    fn start_bind_udp(&mut self, index: u32, address: SocketAddr) -> SocketResult<()> {
+    pub(super) fn start_bind_udp(&mut self, index: u32, address: SocketAddr) -> SocketResult<()> {
         let udp = self.udp(index)?;
         match udp.state {
             State::Unbound => {}
@@ -132,6 +132,16 @@ impl Io {
                 "the guest has not dropped the socket's streams",
             )));
         }
+        self.associate(index, peer)?;
+        let Source { held, ready, .. } = self.sources.of(index).map_err(SocketError::trap)?;
+        *held |= handle::INPUT | handle::OUTPUT;
+        *ready = Ready::INPUT.and(Ready::OUTPUT);
+        self.count(2).map_err(SocketError::trap)
+    }
+
+    /// Limits a socket to a peer, or ends such a limit.
+    pub(super) fn associate(&mut self, index: u32, peer: Option<SocketAddr>) -> SocketResult<()> {
+        let source = self.sources.of(index).map_err(SocketError::trap)?;
         let Kind::Udp(udp) = &source.kind else { return Err(ErrorCode::InvalidState.into()) };
         if udp.state != State::Bound {
             return Err(ErrorCode::InvalidState.into());
@@ -145,8 +155,7 @@ impl Io {
                 return Err(ErrorCode::AccessDenied.into());
             }
         }
-        let Source { descriptor, kind, held, ready, .. } =
-            self.sources.of(index).map_err(SocketError::trap)?;
+        let Source { descriptor, kind, .. } = self.sources.of(index).map_err(SocketError::trap)?;
         let Kind::Udp(udp) = kind else { return Err(ErrorCode::InvalidState.into()) };
         match peer {
             Some(peer) => match connect(&*descriptor, &peer) {
@@ -165,9 +174,42 @@ impl Io {
         }
         udp.peer = peer;
         udp.permit = 0;
-        *held |= handle::INPUT | handle::OUTPUT;
-        *ready = Ready::INPUT.and(Ready::OUTPUT);
-        self.count(2).map_err(SocketError::trap)
+        Ok(())
+    }
+
+    pub(super) fn finish_bind_udp(&mut self, index: u32) -> SocketResult<()> {
+        let udp = self.udp(index)?;
+        if udp.state != State::Binding {
+            return Err(ErrorCode::NotInProgress.into());
+        }
+        udp.state = State::Bound;
+        Ok(())
+    }
+
+    /// Returns the peer to which a socket is limited.
+    pub(super) fn peer(&mut self, index: u32) -> SocketResult<Option<SocketAddr>> {
+        Ok(self.udp(index)?.peer)
+    }
+
+    pub(super) fn local_udp(&mut self, index: u32) -> SocketResult<SocketAddr> {
+        self.check_bound(index)?;
+        local_address(self.socket(index)?)
+    }
+
+    /// Checks that a socket is bound.
+    pub(super) fn check_bound(&mut self, index: u32) -> SocketResult<()> {
+        if self.udp(index)?.state == State::Bound { Ok(()) } else { Err(ErrorCode::InvalidState.into()) }
+    }
+
+    /// Binds a socket to an address that the system chooses, unless it is bound.
+    pub(super) fn bind_implicitly(&mut self, index: u32) -> SocketResult<()> {
+        let udp = self.udp(index)?;
+        if udp.state == State::Unbound {
+            let any = unspecified(udp.family);
+            self.start_bind_udp(index, any)?;
+            self.finish_bind_udp(index)?;
+        }
+        Ok(())
     }
 
     /// Returns true if the guest may send to `peer` from this socket.
@@ -176,7 +218,7 @@ impl Io {
         Ok(is_granted || self.udp(index)?.senders.contains(&peer))
     }
 
-    fn receive_datagrams(&mut self, index: u32, most: u64) -> SocketResult<Vec<IncomingDatagram>> {
+    pub(super) fn receive_datagrams(&mut self, index: u32, most: u64) -> SocketResult<Vec<IncomingDatagram>> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(MANY);
         let (mut datagrams, mut bytes) = (Vec::new(), 0);
         if !self.try_again(index, Part::Input).map_err(SocketError::trap)? {
@@ -223,7 +265,7 @@ impl Io {
         Ok(datagrams)
     }
 
-    fn send_datagram(&mut self, index: u32, datagram: &OutgoingDatagram) -> SocketResult<()> {
+    pub(super) fn send_datagram(&mut self, index: u32, datagram: &OutgoingDatagram) -> SocketResult<()> {
         if datagram.data.len() > LARGEST {
             return Err(ErrorCode::DatagramTooLarge.into());
         }
@@ -295,12 +337,7 @@ impl HostUdpSocket for Guest {
     }
 
     fn finish_bind(&mut self, socket: Resource<UdpSocket>) -> SocketResult<()> {
-        let udp = self.io.udp(socket.rep())?;
-        if udp.state != State::Binding {
-            return Err(ErrorCode::NotInProgress.into());
-        }
-        udp.state = State::Bound;
-        Ok(())
+        self.io.finish_bind_udp(socket.rep())
     }
 
     fn stream(
@@ -314,16 +351,11 @@ impl HostUdpSocket for Guest {
     }
 
     fn local_address(&mut self, socket: Resource<UdpSocket>) -> SocketResult<IpSocketAddress> {
-        let index = socket.rep();
-        if self.io.udp(index)?.state != State::Bound {
-            return Err(ErrorCode::InvalidState.into());
-        }
-        let source = self.io.sources.of(index).map_err(SocketError::trap)?;
-        local_address(source.descriptor.as_fd()).map(Into::into)
+        self.io.local_udp(socket.rep()).map(Into::into)
     }
 
     fn remote_address(&mut self, socket: Resource<UdpSocket>) -> SocketResult<IpSocketAddress> {
-        self.io.udp(socket.rep())?.peer.map(Into::into).ok_or_else(|| ErrorCode::InvalidState.into())
+        self.io.peer(socket.rep())?.map(Into::into).ok_or_else(|| ErrorCode::InvalidState.into())
     }
 
     fn address_family(&mut self, socket: Resource<UdpSocket>) -> Result<IpAddressFamily> {

@@ -76,6 +76,11 @@ pub(super) fn prepare(component: &Component, guest: &NamedGuest) -> Result<Prepa
              IPv6: give another --listen for IPv4",
         );
     }
+    if portable::is_asynchronous(component) && (args.trace || args.serving.record.is_some()) {
+        refuse(
+            "--record and --trace require a WASI 0.2 command; this guest is one of WASI 0.3, whose calls can't be recorded yet",
+        );
+    }
     let (stopper, stopping) = portable::stopper().map_err(portable::Error::Runtime)?;
     shut_on_signal(stopper.socket())?;
     let settings = portable::Settings {

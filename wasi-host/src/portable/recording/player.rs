@@ -14,7 +14,7 @@ use wasmtime::{Engine, Error, Result};
 use super::super::io::Ended;
 use super::super::limits::Limits;
 use super::super::output::Lines;
-use super::super::{Outcome, StoreData, execute, link};
+use super::super::{Outcome, StoreData, call, execute, link};
 use super::answer::Answer;
 use super::commands::{DROP_OUTPUT, GET_STDERR, POLL, WRITES, written};
 use super::format::{End, Header};
@@ -115,7 +115,7 @@ impl Replay {
             lines: Lines::new(stderr),
         };
         let max_resources = size(header.max_resources).min(u32::MAX as usize);
-        let (ended, mut player) = execute(engine, component, &linker, player, max_resources);
+        let (ended, mut player) = execute(engine, component, &linker, player, max_resources, call);
         player.check_end(&ended)?;
         let (calls, recorded) = (player.reader.calls, player.reader.time);
         let mut replayed =
