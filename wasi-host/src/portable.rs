@@ -1,4 +1,4 @@
-//! A host for ordinary WASI 0.2 commands. The commands need not use sinbin.
+//! A host for ordinary WASI commands, of version 0.2 or 0.3. The commands need not use sinbin.
 //!
 //! A guest gets its arguments, the standard streams, the clocks and random numbers. It can listen on and connect to the
 //! addresses in [`Settings`], and no others, and it has access to no other files and environment variables than those in

@@ -37,10 +37,12 @@ impl Io {
     pub(super) fn wait_for_tasks(&mut self) -> Result<()> {
         let count = self.sources.sockets + self.sources.listeners;
         self.wait_noted(Instant::NEVER, count, |io| {
-            let mut pollables = Vec::new();
-            io.sources.waited_for(|place, part| pollables.push(Pollable::Source(place, part)));
-            pollables
-                .extend(Some(io.tasks.next_timer()).filter(|at| *at != Instant::NEVER).map(Pollable::At));
+            let parts = io.sources.waited_for().into_iter();
+            let mut pollables: Vec<_> = parts.map(|(place, part)| Pollable::Source(place, part)).collect();
+            let deadline = io.tasks.next_timer();
+            if deadline != Instant::NEVER {
+                pollables.push(Pollable::At(deadline));
+            }
             pollables
         })
     }

@@ -194,16 +194,6 @@ impl Source {
         }
     }
 
-    /// Returns the part whose readiness changes in a direction.
-    fn part(&self, direction: Direction) -> Part {
-        match (&self.kind, direction) {
-            (Kind::Listener(_), _) => Part::Socket,
-            (Kind::Tcp(tcp), Direction::Output) if tcp.is_connecting() => Part::Socket,
-            (_, Direction::Input) => Part::Input,
-            (_, Direction::Output) => Part::Output,
-        }
-    }
-
     /// Returns the output of a connection.
     fn output(&mut self) -> Option<&mut Output> {
         match &mut self.kind {
@@ -296,18 +286,6 @@ impl Sources {
         false
     }
 
-    /// Returns true if listeners may accept.
-    pub(super) const fn can_accept(&self) -> bool {
-        self.has_room() && self.crowding.exhausted.is_none()
-    }
-
-    /// Returns true if a listener refuses connections, and has none left.
-    pub(super) fn is_at_end(&self, index: u32) -> bool {
-        self.slots
-            .at(index)
-            .is_some_and(|source| matches!(&source.kind, Kind::Listener(it) if it.refuses && it.is_empty()))
-    }
-
     /// Returns true if the pollable waits for a listener that refuses connections, and can never become ready.
     pub(super) fn is_refusing(&mut self, place: Place) -> bool {
         self.slots
@@ -364,22 +342,6 @@ impl Sources {
             }
             let noted = if is_output { &mut source.listed.output } else { &mut source.listed.input };
             *noted = NONE;
-        }
-    }
-
-    /// Calls `note` with each part of a source that a task waits for.
-    pub(super) fn waited_for(&mut self, mut note: impl FnMut(Place, Part)) {
-        let indexes: Vec<_> =
-            self.slots.iter_mut().filter(|(_, it)| it.waiting.has_any()).map(|(index, _)| index).collect();
-        for index in indexes {
-            let (Some(place), Some(source)) = (self.slots.place(index), self.slots.at(index)) else {
-                continue;
-            };
-            for direction in [Direction::Input, Direction::Output] {
-                if source.waiting.is_for(direction) {
-                    note(place, source.part(direction));
-                }
-            }
         }
     }
 

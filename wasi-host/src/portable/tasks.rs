@@ -12,7 +12,14 @@ use sinbin::Instant;
 
 /// The maximum number of operations of a source, in one direction and one turn of the loop. A client that never stops
 /// sending then waits until the others have been served.
-const MAX_USES: u32 = 4;
+pub(super) const MAX_USES: u32 = 4;
+
+/// The maximum number of connections that a listener accepts in one turn of the loop. With fewer, many clients that connect
+/// at once would wait while those that are connected are served in each turn.
+pub(super) const MAX_ACCEPTS: u32 = 256;
+
+/// The number of wakers of one event after which those of tasks that were cancelled are looked for.
+const MANY: usize = 32;
 
 /// A direction of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,20 +36,50 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    /// Counts an operation in this turn. Returns false if there were too many.
-    pub(super) fn count(&mut self, turn: u32) -> bool {
+    /// Counts an operation in this turn. Returns false if there were `most` already.
+    pub(super) fn count(&mut self, turn: u32, most: u32) -> bool {
         if self.turn != turn {
             *self = Self { turn, count: 0 };
         }
         self.count += 1;
-        self.count <= MAX_USES
+        self.count <= most
     }
 }
 
-/// The task that waits for one direction of a source.
+/// The tasks that wait for one event.
+///
+/// A task that was cancelled leaves its waker behind. If there are many wakers, all are woken, and those that still wait
+/// come back. The number at which that happens doubles each time, so it costs a constant time for each waker.
+#[derive(Default)]
+struct Wakers {
+    list: Vec<Waker>,
+    /// The number of wakers at which all are woken, if it is larger than [`MANY`].
+    most: usize,
+}
+
+impl Wakers {
+    fn park(&mut self, waker: &Waker) {
+        if self.list.iter().rev().take(2).any(|other| other.will_wake(waker)) {
+            return;
+        }
+        if self.list.len() >= MANY.max(self.most) {
+            self.most = self.list.len().saturating_mul(2);
+            self.wake();
+        }
+        self.list.push(waker.clone());
+    }
+
+    fn wake(&mut self) {
+        for waker in self.list.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+/// The tasks that wait for one direction of a source.
 #[derive(Default)]
 struct Side {
-    waker: Option<Waker>,
+    wakers: Wakers,
     uses: Uses,
 }
 
@@ -61,37 +98,32 @@ impl Waiting {
         }
     }
 
-    /// Stores the waker of a task. The one before belongs to the same task, since streams have one reader.
+    /// Stores the waker of a task.
     pub(super) fn park(&mut self, direction: Direction, waker: &Waker) {
-        match &mut self.side(direction).waker {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        self.side(direction).wakers.park(waker);
     }
 
-    /// Wakes the task that waits for a direction.
+    /// Wakes the tasks that wait for a direction.
     pub(super) fn wake(&mut self, direction: Direction) {
-        if let Some(waker) = self.side(direction).waker.take() {
-            waker.wake();
-        }
+        self.side(direction).wakers.wake();
     }
 
-    /// Counts an operation in this turn. Returns false if there were too many.
-    pub(super) fn count(&mut self, direction: Direction, turn: u32) -> bool {
-        self.side(direction).uses.count(turn)
+    /// Counts an operation in this turn. Returns false if there were `most` already.
+    pub(super) fn count(&mut self, direction: Direction, turn: u32, most: u32) -> bool {
+        self.side(direction).uses.count(turn, most)
     }
 
     /// Returns true if a task waits for a direction.
     pub(super) fn is_for(&self, direction: Direction) -> bool {
         match direction {
-            Direction::Input => self.input.waker.is_some(),
-            Direction::Output => self.output.waker.is_some(),
+            Direction::Input => !self.input.wakers.list.is_empty(),
+            Direction::Output => !self.output.wakers.list.is_empty(),
         }
     }
 
     /// Returns true if a task waits.
     pub(super) fn has_any(&self) -> bool {
-        self.input.waker.is_some() || self.output.waker.is_some()
+        self.is_for(Direction::Input) || self.is_for(Direction::Output)
     }
 }
 
@@ -103,7 +135,7 @@ pub(super) struct Tasks {
     /// The tasks whose sources had as many operations in this turn as they may have.
     late: Vec<Waker>,
     /// The tasks that wait for rare events: capacity for a connection or for output, or the address of a name.
-    rare: Vec<Waker>,
+    rare: Wakers,
     timers: Arc<Timers>,
     last_timer: u64,
     dropped: Arc<Dropped>,
@@ -127,24 +159,18 @@ impl Tasks {
 
     /// Stores the waker of a task that waits for a rare event.
     pub(super) fn park_for_rare(&mut self, waker: &Waker) {
-        if !self.rare.iter().any(|other| other.will_wake(waker)) {
-            self.rare.push(waker.clone());
-        }
+        self.rare.park(waker);
     }
 
     /// Wakes the tasks that wait for rare events, to look again.
     pub(super) fn wake_rare(&mut self) {
-        for waker in mem::take(&mut self.rare) {
-            waker.wake();
-        }
+        self.rare.wake();
     }
 
-    /// Creates a timer, which wakes nobody yet. Returns `None` if there are `most` timers already.
-    pub(super) fn timer(&mut self, deadline: Instant, most: usize) -> Option<Timer> {
+    /// Creates a timer, which wakes no task yet.
+    pub(super) fn timer(&mut self, deadline: Instant) -> Timer {
         self.last_timer += 1;
-        let timers = Arc::clone(&self.timers);
-        let has_room = timers.lock().len() < most;
-        has_room.then_some(Timer { timers, deadline, id: self.last_timer })
+        Timer { timers: Arc::clone(&self.timers), deadline, id: self.last_timer }
     }
 
     /// Returns the deadline of the first timer.
@@ -168,7 +194,7 @@ impl Tasks {
 
     /// Returns true if a task waits for something other than a source.
     pub(super) fn has_any(&self) -> bool {
-        !self.late.is_empty() || !self.rare.is_empty() || !self.timers.lock().is_empty()
+        !self.late.is_empty() || !self.rare.list.is_empty() || !self.timers.lock().is_empty()
     }
 
     /// Creates a handle that tells the host when a task has dropped it.
@@ -220,12 +246,14 @@ impl Drop for Timer {
 /// A resource of the host that a task holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Held {
-    /// One of the handles of a source.
+    /// A handle of a source.
     Source(u32, u8),
     /// A handle of stdout or stderr.
     Standard(u32),
     /// A lookup of a name.
     Lookup(u32),
+    /// A timer.
+    Timer,
 }
 
 /// The resources that tasks have dropped, where they have no access to the host.
@@ -282,12 +310,46 @@ mod tests {
     }
 
     #[test]
+    fn wakers_of_cancelled_tasks_do_not_pile_up() {
+        let mut waiting = Waiting::default();
+        let lasting = Arc::new(Count::default());
+        waiting.park(Direction::Input, &Arc::clone(&lasting).into());
+        for _ in 0..1000 {
+            waiting.park(Direction::Input, &Arc::new(Count::default()).into());
+            if lasting.take() > 0 {
+                waiting.park(Direction::Input, &Arc::clone(&lasting).into());
+            }
+        }
+        assert!(waiting.input.wakers.list.len() < 1000);
+        waiting.wake(Direction::Input);
+        assert_eq!(lasting.take(), 1, "the task that waits is not forgotten");
+    }
+
+    #[test]
+    fn many_tasks_may_wait_for_one_event() {
+        let counts: Vec<_> = (0..100).map(|_| Arc::new(Count::default())).collect();
+        let mut waiting = Waiting::default();
+        let mut polls = 0;
+        let mut pending: Vec<_> = counts.clone();
+        while !pending.is_empty() {
+            for count in mem::take(&mut pending) {
+                waiting.park(Direction::Input, &count.into());
+                polls += 1;
+            }
+            pending.extend(counts.iter().filter(|count| count.take() > 0).cloned());
+        }
+        assert!(polls < 1000, "{polls}");
+        waiting.wake(Direction::Input);
+        assert!(counts.iter().all(|count| count.take() == 1));
+    }
+
+    #[test]
     fn each_turn_has_its_operations() {
         let mut waiting = Waiting::default();
         for turn in 1..4 {
-            assert!((0..MAX_USES).all(|_| waiting.count(Direction::Input, turn)));
-            assert!(!waiting.count(Direction::Input, turn));
-            assert!(waiting.count(Direction::Output, turn));
+            assert!((0..MAX_USES).all(|_| waiting.count(Direction::Input, turn, MAX_USES)));
+            assert!(!waiting.count(Direction::Input, turn, MAX_USES));
+            assert!(waiting.count(Direction::Output, turn, MAX_USES));
         }
     }
 
@@ -297,9 +359,8 @@ mod tests {
         let count = Arc::new(Count::default());
         let waker = Arc::clone(&count).into();
         let mut tasks = Tasks::default();
-        let timers: Vec<_> = [3, 1, 2].map(|seconds| tasks.timer(at(seconds), 3).unwrap()).into();
+        let timers: Vec<_> = [3, 1, 2].map(|seconds| tasks.timer(at(seconds))).into();
         timers.iter().for_each(|timer| timer.park(&waker));
-        assert!(tasks.timer(at(4), 3).is_none(), "the limit");
         assert_eq!(tasks.next_timer(), at(1));
         tasks.wake_due(|| at(2));
         assert_eq!((count.take(), tasks.next_timer()), (2, at(3)));

@@ -265,7 +265,8 @@ impl Io {
         Ok(datagrams)
     }
 
-    pub(super) fn send_datagram(&mut self, index: u32, datagram: &OutgoingDatagram) -> SocketResult<()> {
+    /// Checks a datagram, and returns its recipient.
+    pub(super) fn recipient(&mut self, index: u32, datagram: &OutgoingDatagram) -> SocketResult<SocketAddr> {
         if datagram.data.len() > LARGEST {
             return Err(ErrorCode::DatagramTooLarge.into());
         }
@@ -277,9 +278,12 @@ impl Io {
             }
             to => to.or(peer).ok_or(ErrorCode::InvalidArgument)?,
         };
-        if !self.may_send(index, to)? {
-            return Err(ErrorCode::AccessDenied.into());
-        }
+        if self.may_send(index, to)? { Ok(to) } else { Err(ErrorCode::AccessDenied.into()) }
+    }
+
+    pub(super) fn send_datagram(&mut self, index: u32, datagram: &OutgoingDatagram) -> SocketResult<()> {
+        let to = self.recipient(index, datagram)?;
+        let peer = self.peer(index)?;
         let Source { descriptor, ready, .. } = self.sources.of(index).map_err(SocketError::trap)?;
         loop {
             let sent = match peer {

@@ -9,7 +9,7 @@ use wasmtime_wasi::sockets::TcpSocket;
 
 use super::super::Guest;
 use super::super::io::Io;
-use super::super::sources::{Kind, Part, handle};
+use super::super::sources::{Kind, Part, Sources, handle};
 use super::super::tasks::Hold;
 
 /// The end of a listener from which the guest receives connections.
@@ -20,11 +20,11 @@ pub(super) struct Accepting {
 
 /// The result of looking for a connection.
 enum Found {
-    /// One can be accepted.
+    /// A connection can be accepted.
     Ready,
-    /// This is the socket of one.
+    /// A connection was accepted, with this index.
     Accepted(u32),
-    /// The listener refuses, and has no more.
+    /// The listener refuses, and has no more connections.
     Ended,
 }
 
@@ -57,6 +57,19 @@ impl Io {
             let accepted = accepted.map_err(|_| wasmtime::Error::msg("cannot keep a connection"))?;
             return Poll::Ready(Ok(Found::Accepted(accepted)));
         }
+    }
+}
+
+impl Sources {
+    /// Returns true if listeners may accept.
+    fn can_accept(&self) -> bool {
+        self.has_room() && self.crowding.exhausted.is_none()
+    }
+
+    /// Returns true if a listener refuses connections, and has none left.
+    fn is_at_end(&mut self, index: u32) -> bool {
+        let source = self.of(index);
+        source.is_ok_and(|source| matches!(&source.kind, Kind::Listener(it) if it.refuses && it.is_empty()))
     }
 }
 

@@ -4,32 +4,32 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use sinbin::Instant;
+use wasmtime::Result;
 use wasmtime::component::Accessor;
-use wasmtime::{Error, Result};
 use wasmtime_wasi::p3::bindings::clocks::monotonic_clock::{Host, HostWithStore, Mark};
 use wasmtime_wasi::p3::bindings::clocks::types::Duration;
 
 use super::super::Guest;
 use super::super::io::Io;
-use super::super::tasks::Timer;
+use super::super::tasks::{Held, Hold, Timer};
 use super::P3;
 
 impl Io {
-    /// Creates a timer.
+    /// Creates a timer, which ends with its handle.
     ///
     /// # Errors
     ///
-    /// Traps if the guest has too many.
-    fn timer(&mut self, deadline: Instant) -> Result<Timer> {
-        let most = self.max_handles;
-        let timer = self.tasks.timer(deadline, most);
-        timer.ok_or_else(|| Error::msg(format!("the guest holds {most} resources, but is limited to {most}")))
+    /// Traps if the guest holds too many resources.
+    fn timer(&mut self, deadline: Instant) -> Result<(Timer, Hold)> {
+        self.settle();
+        self.count(1)?;
+        Ok((self.tasks.timer(deadline), self.tasks.hold(Held::Timer)))
     }
 }
 
 /// Waits until the clock has reached a time.
 async fn wait(store: &Accessor<Guest, P3>, deadline: impl FnOnce(u64) -> u64) -> Result<()> {
-    let timer = store.with(|mut store| {
+    let (timer, _hold) = store.with(|mut store| {
         let io = &mut store.get().io;
         io.timer(Instant::from_nanos(deadline(io.now().as_nanos())))
     })?;

@@ -5,8 +5,9 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::Result;
 
 use super::super::io::{Ended, Io};
-use super::super::sources::{Part, Ready};
-use super::super::tasks::{Direction, Held};
+use super::super::slots::Place;
+use super::super::sources::{Kind, Part, Ready, Source, Sources};
+use super::super::tasks::{Direction, Held, MAX_ACCEPTS, MAX_USES};
 
 /// Returns the direction in which the readiness of a part changes.
 fn direction(is_output: bool) -> Direction {
@@ -30,9 +31,10 @@ impl Io {
         let turn = self.tasks.turn;
         let source = self.sources.of(index)?;
         let direction = direction(source.is_output(part));
+        let most = if matches!(source.kind, Kind::Listener(_)) { MAX_ACCEPTS } else { MAX_USES };
         if !is_ready {
             source.waiting.park(direction, waker);
-        } else if source.waiting.count(direction, turn) {
+        } else if source.waiting.count(direction, turn, most) {
             return Ok(true);
         } else {
             self.tasks.put_off(waker);
@@ -60,6 +62,7 @@ impl Io {
                     self.stdio.close(index);
                 }
                 Held::Lookup(index) => self.forget_lookup(index),
+                Held::Timer => self.uncount(),
             }
         }
     }
@@ -88,5 +91,30 @@ impl Io {
         self.tasks.has_any()
             || self.sources.holds_back()
             || self.sources.iter_mut().any(|(_, source)| source.waiting.has_any())
+    }
+}
+
+impl Source {
+    /// Returns the part whose readiness changes in a direction.
+    fn part(&self, direction: Direction) -> Part {
+        match (&self.kind, direction) {
+            (Kind::Listener(_), _) => Part::Socket,
+            (Kind::Tcp(tcp), Direction::Output) if tcp.is_connecting() => Part::Socket,
+            (_, Direction::Input) => Part::Input,
+            (_, Direction::Output) => Part::Output,
+        }
+    }
+}
+
+impl Sources {
+    /// Returns the parts of sources that tasks wait for.
+    pub(in super::super) fn waited_for(&mut self) -> Vec<(Place, Part)> {
+        let mut parts = Vec::new();
+        for (index, source) in self.iter_mut() {
+            let directions = [Direction::Input, Direction::Output];
+            let waiting = directions.into_iter().filter(|direction| source.waiting.is_for(*direction));
+            parts.extend(waiting.map(|direction| (index, source.part(direction))));
+        }
+        parts.into_iter().filter_map(|(index, part)| Some((self.place(index).ok()?, part))).collect()
     }
 }

@@ -20,7 +20,7 @@ use wasmtime_wasi::p3::cli::{TerminalInput, TerminalOutput};
 use super::super::Guest;
 use super::super::io::Io;
 use super::super::stdio::Which;
-use super::super::tasks::{Held, Hold, Timer, Uses};
+use super::super::tasks::{Held, Hold, MAX_USES, Timer, Uses};
 use super::P3;
 
 /// The end of stdout or stderr to which the guest writes.
@@ -57,14 +57,14 @@ impl Writing {
         let room = io.stdio.check(self.index)?;
         if room == 0 {
             let deadline = io.deadline_of_stdout();
-            self.timer = (deadline != Instant::NEVER)
-                .then(|| io.tasks.timer(deadline, usize::MAX))
-                .flatten()
-                .inspect(|timer| timer.park(context.waker()));
+            self.timer = (deadline != Instant::NEVER).then(|| io.tasks.timer(deadline));
+            if let Some(timer) = &self.timer {
+                timer.park(context.waker());
+            }
             io.tasks.park_for_rare(context.waker());
             return Poll::Pending;
         }
-        if !self.uses.count(io.tasks.turn) {
+        if !self.uses.count(io.tasks.turn, MAX_USES) {
             io.tasks.put_off(context.waker());
             return Poll::Pending;
         }

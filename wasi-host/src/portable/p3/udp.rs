@@ -70,9 +70,14 @@ impl HostUdpSocketWithStore<Guest> for P3 {
         remote_address: Option<IpSocketAddress>,
     ) -> SocketResult<()> {
         let index = socket.rep();
-        store.with(|mut store| store.get().io.bind_implicitly(index)).map_err(socket_error)?;
         let remote_address = remote_address.map(|address| SocketAddr::from(address).into());
         let datagram = OutgoingDatagram { data, remote_address };
+        let started = store.with(|mut store| {
+            let io = &mut store.get().io;
+            io.recipient(index, &datagram)?;
+            io.bind_implicitly(index)
+        });
+        started.map_err(socket_error)?;
         poll_fn(|context| {
             store.with(|mut store| store.get().io.poll_send_datagram(index, &datagram, context))
         })
