@@ -48,6 +48,15 @@ pub(super) fn portable(service: &str, args: &[&str]) -> Command {
     driven(&format!("{service}-portable.wasm"), args)
 }
 
+/// Returns `sinbin-wasi run` for the guest that is a command of WASI 0.3. It is told the last address to listen on.
+pub(super) fn wasip3(service: &str, args: &[&str]) -> Command {
+    let guest = guest(&format!("wasip3-{service}.wasm"));
+    let address = split(args, &["--listen"]).1.last().copied().unwrap_or("127.0.0.1:0");
+    let mut command = sinbin_wasi(&["run", guest.to_str().expect("a UTF-8 path"), "--raw-arguments"]);
+    command.args(args).args(["--", address]);
+    command
+}
+
 /// Returns plain wasmtime, which passes all arguments to the guest except those about threads, which the guest does not
 /// have.
 pub(super) fn stock(service: &str, args: &[&str]) -> Command {

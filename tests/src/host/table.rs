@@ -1,7 +1,9 @@
 use std::process::Command;
 
 use super::Lack;
-use super::launch::{core, driven, driver, metal, node, node_portable, polling, portable, python, stock};
+use super::launch::{
+    core, driven, driver, metal, node, node_portable, polling, portable, python, stock, wasip3,
+};
 use crate::command::sinbin;
 use crate::dialogue::{Need, Service};
 
@@ -25,6 +27,10 @@ const ASYNC_ECHO: [(Lack, &str); 2] = [
     (Lack::Other(Service::Echo), "echo-async.wasm is the service echo"),
     (Lack::Option("idle-timeout"), "echo-async.wasm takes no arguments"),
 ];
+const WASIP3_ECHO: [(Lack, &str); 2] = [
+    (Lack::Other(Service::Echo), "wasip3-echo.wasm is the service echo"),
+    (Lack::Options, "wasip3-echo.wasm takes an address only"),
+];
 const NODE: (Lack, &str) = (Lack::Tools("node"), "node or npm is not installed");
 const PYTHON: (Lack, &str) = (Lack::Tools("python"), "python3 or one of its packages is not installed");
 const NO_LINGER: &str = "its runtime closes a socket at once, which resets a connection with unread input";
@@ -35,7 +41,7 @@ const FIXED_BLOCKS: (Lack, &str) = (
     "without a heap, the blocks for bytes that wait are arrays in the program",
 );
 
-static ALL: [Known; 20] = [
+static ALL: [Known; 21] = [
     Known {
         name: "native",
         about: "sinbin serve, with threads for jobs",
@@ -91,6 +97,13 @@ static ALL: [Known; 20] = [
         own: &[],
         lacks: &ASYNC_ECHO,
         launch: |service, args| driven(&format!("{service}-async.wasm"), args),
+    },
+    Known {
+        name: "wasip3",
+        about: "sinbin-wasi run wasip3-echo.wasm, a command of WASI 0.3",
+        own: &[],
+        lacks: &WASIP3_ECHO,
+        launch: wasip3,
     },
     Known {
         name: "portable",

@@ -24,7 +24,7 @@ struct Way {
     rounds: usize,
 }
 
-const WAYS: [Way; 3] = [
+const WAYS: [Way; 4] = [
     Way {
         name: "std's sockets and libc's poll",
         guest: "poll-loop",
@@ -37,6 +37,7 @@ const WAYS: [Way; 3] = [
         arguments: &["try", "127.0.0.1:0"],
         rounds: 8,
     },
+    Way { name: "WASI 0.3", guest: "wasip3-echo", arguments: &["127.0.0.1:0"], rounds: 8 },
     // The runtime of wstd polls the whole list after each task.
     Way { name: "wstd", guest: "wstd-echo", arguments: &["127.0.0.1:0"], rounds: 3 },
 ];

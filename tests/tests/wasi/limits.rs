@@ -30,6 +30,7 @@ fn clients_beyond_the_limit_wait_for_their_turn() {
         ("poll-loop", &["echo", "127.0.0.1:0"][..]),
         ("poll-loop", &["try", "127.0.0.1:0"]),
         ("wstd-echo", &["127.0.0.1:0"]),
+        ("wasip3-echo", &["127.0.0.1:0"]),
     ] {
         let server = Server::announced(wasi(guest, &options, arguments));
         let mut clients: Vec<Client> = (0..5).map(|_| server.client()).collect();

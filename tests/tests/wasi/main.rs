@@ -12,6 +12,7 @@ mod misuse;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod polls;
 mod stopping;
+mod wasip3;
 
 use std::process::Command;
 

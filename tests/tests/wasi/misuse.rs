@@ -172,16 +172,18 @@ fn what_was_not_granted_is_denied() {
 /// A stream of a guest that breaks off leaves nothing behind that harms the next client.
 #[test]
 fn a_client_that_resets_its_connection_is_an_error_of_that_connection() {
-    let server =
-        sinbin_tests::Server::announced(wasi("wstd-echo", &["--listen", "127.0.0.1:0"], &["127.0.0.1:0"]));
-    for round in 0..20 {
-        let client = server.client();
-        socket2::SockRef::from(client.stream())
-            .set_linger(Some(std::time::Duration::ZERO))
-            .expect("an option");
-        drop(client);
-        let mut client: Client = server.client();
-        client.send(format!("{round}\n"));
-        assert_eq!(client.line(), round.to_string());
+    for guest in ["wstd-echo", "wasip3-echo"] {
+        let server =
+            sinbin_tests::Server::announced(wasi(guest, &["--listen", "127.0.0.1:0"], &["127.0.0.1:0"]));
+        for round in 0..20 {
+            let client = server.client();
+            socket2::SockRef::from(client.stream())
+                .set_linger(Some(std::time::Duration::ZERO))
+                .expect("an option");
+            drop(client);
+            let mut client: Client = server.client();
+            client.send(format!("{round}\n"));
+            assert_eq!(client.line(), round.to_string());
+        }
     }
 }

@@ -65,6 +65,30 @@ fn a_command_shows_the_sockets_of_its_poll() {
     eventually("the connections are gone", || kinds(&pid) == ["accept"]);
 }
 
+/// The tasks of a WASI 0.3 command wait without a list.
+#[test]
+fn the_sockets_that_tasks_wait_for_are_shown() {
+    let server = Server::announced(wasi("wasip3-echo", &["--listen", "127.0.0.1:0"], &["127.0.0.1:0"]));
+    let pid = pid(&server);
+    let mut clients = [server.client(), server.client()];
+    for client in &mut clients {
+        client.send("hello\n");
+        assert_eq!(client.line(), "hello");
+    }
+    let sorted = || {
+        let mut kinds = kinds(&pid);
+        kinds.sort();
+        kinds
+    };
+    eventually("the wait is listed", || sorted() == ["accept", "recv", "recv"]);
+    let listed = pollables(&pid);
+    for client in &clients {
+        assert!(listed.iter().any(|one| one["address"] == address(client)), "{listed:?}");
+    }
+    drop(clients);
+    eventually("the connections are gone", || kinds(&pid) == ["accept"]);
+}
+
 /// A connection is quiet since its last event, however often the command has polled since then.
 #[test]
 fn the_time_of_a_quiet_connection_goes_on_while_another_one_is_served() {

@@ -8,10 +8,14 @@ use sinbin_tests::{Server, eventually};
 
 use crate::wasi;
 
-fn servers() -> [Server; 2] {
+fn servers() -> [Server; 3] {
     let options = ["--listen", "127.0.0.1:0", "--drain-timeout", "1h"];
-    [("poll-loop", &["echo", "127.0.0.1:0"][..]), ("wstd-echo", &["127.0.0.1:0"])]
-        .map(|(guest, arguments)| Server::announced(wasi(guest, &options, arguments)))
+    [
+        ("poll-loop", &["echo", "127.0.0.1:0"][..]),
+        ("wstd-echo", &["127.0.0.1:0"]),
+        ("wasip3-echo", &["127.0.0.1:0"]),
+    ]
+    .map(|(guest, arguments)| Server::announced(wasi(guest, &options, arguments)))
 }
 
 /// A server that waits for new clients only is ended at once, since none will come.

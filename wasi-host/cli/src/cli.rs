@@ -43,7 +43,7 @@ pub(crate) enum Command {
     ///
     /// The guest is a component: a .wasm file, or with --allow-precompiled a .cwasm file made by `compile`. A guest
     /// that exports sinbin:service/guest is driven by the host, and can access only its own memory and its connections. A
-    /// guest that exports wasi:cli/run is a WASI 0.2 command with its own loop: it can access a clock, random numbers,
+    /// guest that exports wasi:cli/run is a command of WASI 0.2 or 0.3 with its own loop: it can access a clock, random numbers,
     /// the standard streams, and the network addresses of --listen and --allow-connect.
     Run(Box<RunArgs>),
     /// Replay a recording of `sinbin-wasi run --record` or `sinbin serve --record` offline, and compare the answers.

@@ -14,6 +14,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode, Box<dyn Error>> {
     let kind = match world.kind() {
         Kind::Driven if world.is_program() => "a program, driven by the host",
         Kind::Driven => "a service, driven by the host",
+        Kind::Portable if world.is_asynchronous() => "a WASI 0.3 command, with its own loop",
         Kind::Portable => "a WASI 0.2 command, with its own loop",
     };
     output::line_or_end(format_args!("{}: {kind}", args.guest.display()));
