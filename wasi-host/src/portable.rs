@@ -256,6 +256,8 @@ impl StoreData for Guest {
 /// Runs a command to its end on this thread. If the guest may access directories, this must not be a thread of a tokio
 /// runtime.
 ///
+/// The engine must be that of the component: [`Component::engine`].
+///
 /// # Errors
 ///
 /// Fails if the command can't be linked, or traps.

@@ -174,7 +174,13 @@ fn kind(imports: &[String], exports: &[String]) -> Result<Kind, String> {
         };
     }
     if exports_one_of(COMMAND) {
-        return Ok(Kind::Portable);
+        let is_of_0_3 = |name: &&String| name.starts_with("wasi:") && name.contains("@0.3.");
+        return match imports.iter().find(is_of_0_3) {
+            Some(import) if !exports.iter().any(|export| is_asynchronous(export)) => Err(format!(
+                "it imports {import}, but exports {COMMAND} of WASI 0.2 only, which cannot wait for calls of WASI 0.3"
+            )),
+            _ => Ok(Kind::Portable),
+        };
     }
     let names = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
     Err(format!("it exports {names}, but neither {SERVICE} (a service) nor {COMMAND} (a WASI command)"))
@@ -208,4 +214,27 @@ fn end_of_head(payload: &Payload<'_>) -> Option<usize> {
 /// Returns true if `name`, such as `a:b/c@1.2.3`, is a version of `interface`.
 fn is_version_of(name: &str, interface: &str) -> bool {
     name.strip_prefix(interface).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
+        names.map(str::to_owned).into()
+    }
+
+    #[test]
+    fn the_version_of_a_command_is_that_of_its_run() {
+        let sockets = names(["wasi:sockets/types@0.3.0", "wasi:cli/environment@0.2.6"]);
+        for (exports, is_new) in [
+            (names(["wasi:cli/run@0.3.0"]), true),
+            (names(["wasi:cli/run@0.2.6", "wasi:cli/run@0.3.2"]), true),
+            (names(["wasi:cli/run@0.2.6"]), false),
+        ] {
+            let world = World::new(Vec::new(), exports.clone(), 0);
+            assert!(world.is_ok_and(|world| world.is_asynchronous() == is_new));
+            assert_eq!(World::new(sockets.clone(), exports, 0).is_ok(), is_new);
+        }
+    }
 }

@@ -92,7 +92,7 @@ fn streams_that_are_dropped_in_the_middle_leave_nothing_behind() {
     for number in 1..=100 {
         let client = server.client();
         client.stream().write_all(b"ab").expect("a connection");
-        // What the guest has not read may reset the connection.
+        // Bytes that the guest has not read may reset the connection.
         let mut received = Vec::new();
         let read = client.stream().read_to_end(&mut received);
         if number % 5 == 3 {
@@ -145,7 +145,7 @@ fn a_client_that_does_not_read_does_not_stop_the_others() {
             }
         }
     }
-    // It receives all of it as soon as it reads.
+    // The client receives all of it as soon as it reads.
     stuck.stream().set_nonblocking(false).expect("an option");
     stuck.stream().shutdown(Shutdown::Write).expect("a connection");
     let mut received = 0;
