@@ -50,6 +50,18 @@ fn each_guest_is_served_and_all_end_on_one_request() {
     assert!(ended.stderr.lines().any(|line| line.contains("draining") && line.ends_with(" guest=echo")));
 }
 
+/// Commands of both versions of WASI run beside each other.
+#[test]
+fn commands_of_wasi_0_2_and_0_3_are_served() {
+    let guests: [(&str, &[&str]); 3] =
+        [("wasip3-echo", &COMMAND), ("wstd-echo", &COMMAND), ("wasip3-echo", &COMMAND)];
+    let server = Server::listening(together(&guests), 3);
+    for address in server.addresses() {
+        echo(&mut Client::connect(*address), "hello\n");
+    }
+    assert_eq!(server.stop().code, Some(0));
+}
+
 /// Each place is printed with the name of its guest. The guests have names that are given, or those of their files.
 #[test]
 fn the_places_have_the_names_of_their_guests() {
@@ -137,12 +149,11 @@ fn wrong_arguments_are_told() {
     let path = guest("echo.wasm");
     let path = path.to_str().expect("a UTF-8 path");
     let many: Vec<_> = ["run", path].into_iter().chain((0..64).flat_map(|_| ["--and", path])).collect();
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["run", path, "--and"], "required arguments were not provided"),
         (&["run", "--and", path], "required arguments were not provided"),
         (&["replay", path, path, "--and", path], "--and requires `run`"),
         (&["run", path, "--and", path, "--log", "debug"], "unexpected argument '--log'"),
-        (&["run", path, "--raw-arguments", "--and", path, "--raw-arguments"], "stdin"),
         (&["run", path, "--name", "a", "--and", path, "--name", "a"], "two guests have the name \"a\""),
         (&many, "a process can run 64 guests"),
     ];

@@ -133,7 +133,8 @@ pub(crate) struct RunArgs {
     ///
     /// Each guest has a thread, a loop, limits and permissions of its own. A guest that fails or computes for long does not
     /// affect the others. None is started before all of them can listen, and the process ends when all have ended. The
-    /// options of the log come before the first --and. Guests may connect to each other if --allow-connect permits it.
+    /// options of the log come before the first --and. The first guest with --raw-arguments has the stdin of the process.
+    /// Guests may connect to each other if --allow-connect permits it.
     #[arg(long = "and", value_name = "GUEST [OPTIONS]")]
     pub(crate) and: Option<String>,
     #[command(flatten)]

@@ -51,7 +51,10 @@ pub(crate) fn run(mut guests: Vec<NamedGuest>) -> Result<ExitCode, Box<dyn AnyEr
         loaded.push((guest, guest.args.load.load(&guest.args.guest, &engine)?));
     }
     let paces = loaded.iter().map(|(guest, artefact)| pace(artefact, guest.args.turn_limit));
-    tick(&engine, paces.min().unwrap_or(PACE))?;
+    let pace = paces.min().unwrap_or(PACE);
+    for engine in engines(&loaded) {
+        tick(engine, pace)?;
+    }
     match &loaded[..] {
         [(guest, artefact)] => {
             let Prepared { places, run } = prepare(guest, artefact)?;
@@ -64,6 +67,17 @@ pub(crate) fn run(mut guests: Vec<NamedGuest>) -> Result<ExitCode, Box<dyn AnyEr
     }
 }
 
+/// Returns each engine of the guests once. The guests of WASI 0.3 have another one than the others.
+fn engines<'a>(loaded: &'a [(&NamedGuest, Artefact)]) -> Vec<&'a Engine> {
+    let mut engines = Vec::<&Engine>::new();
+    for (_, Artefact::Driven(component) | Artefact::Portable(component)) in loaded {
+        if !engines.iter().any(|engine| Engine::same(engine, component.engine())) {
+            engines.push(component.engine());
+        }
+    }
+    engines
+}
+
 /// Raises the limit on descriptors as far as the guests need. If several guests may have more connections than descriptors,
 /// limits the connections of each to its share, so that none can use up those of the others.
 fn share_descriptors(guests: &mut [NamedGuest]) {
@@ -72,7 +86,7 @@ fn share_descriptors(guests: &mut [NamedGuest]) {
     if room >= all || guests.len() < 2 {
         return;
     }
-    for NamedGuest { args, name } in guests {
+    for NamedGuest { args, name, .. } in guests {
         let connections = &mut args.serving.max_connections;
         let share = (u64::from(*connections) * room / all).max(1);
         *connections = u32::try_from(share).unwrap_or(u32::MAX);

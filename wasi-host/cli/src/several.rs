@@ -17,6 +17,8 @@ const MOST: usize = 64;
 pub(crate) struct NamedGuest {
     pub(crate) args: RunArgs,
     pub(crate) name: String,
+    /// True if the stdin of the process is that of the guest.
+    pub(crate) has_stdin: bool,
 }
 
 /// The arguments of a guest after the first.
@@ -47,11 +49,6 @@ pub(crate) fn guests(first: RunArgs, further: Vec<Vec<OsString>>) -> Vec<NamedGu
     if all.len() > MOST {
         refuse(&format!("a process can run {MOST} guests, and these are {}", all.len()));
     }
-    if all.iter().filter(|args| args.raw_arguments).count() > 1 {
-        refuse(
-            "--raw-arguments gives a guest the stdin of this process, which only one of several guests can have",
-        );
-    }
     let mut guests = Vec::<NamedGuest>::new();
     for args in all {
         let is_taken = |name: &String| guests.iter().any(|other| other.name == *name);
@@ -60,7 +57,8 @@ pub(crate) fn guests(first: RunArgs, further: Vec<Vec<OsString>>) -> Vec<NamedGu
             Some(name) => name.clone(),
             None => free(&args.file_name(), is_taken),
         };
-        guests.push(NamedGuest { args, name });
+        let has_stdin = args.raw_arguments && !guests.iter().any(|other| other.has_stdin);
+        guests.push(NamedGuest { args, name, has_stdin });
     }
     guests
 }

@@ -94,7 +94,7 @@ pub(super) fn prepare(component: &Component, guest: &NamedGuest) -> Result<Prepa
         max_buffered: args.serving.max_buffered.bytes(),
         directories: args.dir.clone(),
         environment: environment(args),
-        stdin: if args.raw_arguments { Some(stdin()?) } else { None },
+        stdin: if guest.has_stdin { Some(stdin()?) } else { None },
         stopping,
         stdout: Arc::new(Stdout),
         stderr: log::guest_says,
