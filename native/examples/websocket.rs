@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Serves a client. Where the server ends the conversation, the last frame says why.
+/// Serves a client. Where the server ends the conversation, the last frame says why, unless the client was silent.
 async fn serve(conn: Conn<'_>, idle: Duration) -> Result<(), Box<dyn Error>> {
     let handle = conn.handle();
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);

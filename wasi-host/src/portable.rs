@@ -7,7 +7,7 @@
 //! Such a guest runs its own loop. Its sockets, streams, timers and `poll` are those of this host, on the reactor of the
 //! native host: readiness is known from the events of the system, and a `poll` costs a few comparisons for each of its
 //! pollables. Files, random numbers and the time of day are those of wasmtime-wasi. The whole guest runs on one thread,
-//! except for the lookup of names. A guest that does not end on request is ended by the host: see
+//! except for the lookup of names and, in WASI 0.3 with directories, some of the work on files. A guest that does not end on request is ended by the host: see
 //! [`Settings::drain_timeout`].
 
 mod addresses;

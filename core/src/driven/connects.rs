@@ -39,8 +39,8 @@ enum State {
 }
 
 impl Connects {
-    /// Returns the number of requests, and of sources that exist. None of them is the connection of a task that the
-    /// driver's arrivals have started, so they use up places for sources beside the tasks.
+    /// Returns the number of requests, and of the sources that they led to. Each takes a place for a source in addition to
+    /// those of the clients' tasks.
     pub(super) fn count(&self) -> usize {
         self.count
     }

@@ -2,6 +2,8 @@
 
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
+#[cfg(not(target_has_atomic = "8"))]
+use core::sync::atomic::compiler_fence;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Context;
 
@@ -27,7 +29,11 @@ impl WakeFlag {
         }
         // A processor without atomic swaps has a single core.
         #[cfg(not(target_has_atomic = "8"))]
-        self.0.store(false, Ordering::Relaxed);
+        {
+            self.0.store(false, Ordering::Relaxed);
+            // The flag is cleared before the task runs: what an interrupt sets meanwhile stays set.
+            compiler_fence(Ordering::SeqCst);
+        }
         #[cfg(target_has_atomic = "8")]
         self.0.swap(false, Ordering::Acquire);
         true

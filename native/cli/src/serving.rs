@@ -81,7 +81,7 @@ pub struct ServingArgs {
     /// Record the whole input of the service in this file, for `replay`, including what clients send. The file must be
     /// new, or empty.
     ///
-    /// Of a WASI command in a sandbox, each call and its result are recorded. With --record, `sinbin serve` uses the driver
+    /// Of a WASI 0.2 command in a sandbox, each call and its result are recorded. With --record, `sinbin serve` uses the driver
     /// of guests in place of the native loop: the tasks and sockets are the same, but a bug of the native loop does not
     /// show in the recording. `sinbin serve` can't record a service that is written as an async fn, and --max-buffered
     /// is then at most 4095 MiB.

@@ -148,9 +148,19 @@ impl Outgoing {
         self.policy.may_listen(address)
     }
 
+    /// Logs, at most once a second, that the guest gets no listener.
+    pub(crate) fn log_no_listener(&mut self, address: SocketAddr, error: &std::io::Error) {
+        self.policy.log_no_listener(address, error);
+    }
+
+    /// Returns true if this request has no answer yet, or one that the guest has not been told.
+    pub(crate) fn has_request(&self, request: ConnectId) -> bool {
+        self.numbers.contains_key(&request) || self.failures.contains(request)
+    }
+
     /// Begins a request for the endpoint that `text` denotes.
     pub(crate) fn begin(&mut self, request: ConnectId, text: &[u8], now: Instant) -> Begun {
-        if self.numbers.contains_key(&request) || self.failures.contains(request) {
+        if self.has_request(request) {
             return Begun::Twice;
         }
         if self.dials.len() >= self.max_connecting

@@ -84,6 +84,8 @@ pub struct GuestServer<B: GuestFactory> {
     listeners: Vec<SourceId>,
     /// The listeners that the guest has requested, which are in `listeners` too.
     requested: Vec<RequestedListener>,
+    /// The number of attempts to listen for the guest since its last turn.
+    binds: usize,
     /// The number of connections for which the guest has capacity.
     room: u32,
     /// The number of open connections, including those that linger.
@@ -175,6 +177,7 @@ impl<B: GuestFactory> GuestServer<B> {
             seen: Instant::ZERO,
             listeners: Vec::new(),
             requested: Vec::new(),
+            binds: 0,
             room: 0,
             open: 0,
             peer_limit: PeerLimit::new(settings.max_per_peer),

@@ -50,7 +50,8 @@ impl<'b> Segments<'b> {
 impl UdpSocket<'_> {
     /// Sends `bytes` to `to` as datagrams of `size` bytes each, in their order. The last one may be smaller. On Linux,
     /// one system call sends up to 64 of them (GSO), and as many bytes as a single datagram can have. Elsewhere, and
-    /// where the network does not support this, each takes one. A future that is dropped may have sent some.
+    /// where the network does not support this, each takes one. Sends nothing if `bytes` is empty. A future that is dropped
+    /// may have sent some.
     ///
     /// # Errors
     ///
@@ -85,7 +86,7 @@ impl UdpSocket<'_> {
     /// use sinbin::net::UdpSocket;
     /// use sinbin::task::Error;
     ///
-    /// /// Sends all datagrams back.
+    /// /// Sends all datagrams back, except empty ones.
     /// async fn echo(socket: &UdpSocket<'_>) -> Result<(), Error> {
     ///     let mut buffer = vec![0; 64 * 1024];
     ///     loop {

@@ -49,6 +49,7 @@ pub fn contract(bytes: &[u8]) {
     settings.max_connecting = tape.below(4);
     settings.max_outgoing = tape.below(4);
     settings.connect_timeout = tape.one_of(&[Duration::from_secs(1), Duration::ZERO]);
+    settings.allow_listen = vec!["127.0.0.1:*".parse().expect("a permission")];
     settings.allow_connect = PERMISSIONS.iter().filter_map(|text| text.parse().ok()).collect();
     let settings = &mut settings.resolver(resolve);
     // A guest that fails is replaced at once.

@@ -271,3 +271,15 @@ fn a_thousand_connections_are_served_at_once() {
         assert_eq!(client.line(), number.to_string());
     }
 }
+
+/// The host keeps datagrams of calls that wait, up to a limit.
+#[test]
+fn datagrams_that_wait_are_limited() {
+    let options = ["--allow-udp", "--listen", "127.0.0.1:0", "--allow-connect", "127.0.0.1:*"];
+    let many = misuse(&options, &["udp-flood"]);
+    assert_eq!(many.stdout, "100 sent, 0 refused\n", "{}", many.stderr);
+    let few = misuse(&[&options[..], &["--max-buffered", "1MiB"]].concat(), &["udp-flood"]);
+    let refused: usize =
+        few.stdout.trim().split([' ', ',']).nth(3).and_then(|it| it.parse().ok()).expect("a number");
+    assert!(refused > 0, "{}{}", few.stdout, few.stderr);
+}

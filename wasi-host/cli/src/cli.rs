@@ -95,7 +95,7 @@ pub(crate) struct RunArgs {
     /// target/wasi/fib-portable.wasm understands these options.
     #[arg(long)]
     pub(crate) raw_arguments: bool,
-    /// Print each call of a WASI command to stderr, with its arguments and its result.
+    /// Print each call of a WASI 0.2 command to stderr, with its arguments and its result.
     #[arg(long)]
     pub(crate) trace: bool,
     /// Maximum memory of the guest, such as 256M or 1G; a number without a unit is in MiB. A guest that exceeds it is
@@ -118,7 +118,7 @@ pub(crate) struct RunArgs {
     /// is replaced.
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(0..))]
     pub(crate) max_ignored: u32,
-    /// Maximum number of sockets, streams and pollables that a WASI command may hold (default: 16 for each connection,
+    /// Maximum number of sockets, streams, pollables, and in WASI 0.3 timers and lookups that a WASI command may hold (default: 16 for each connection,
     /// plus 1024). A command that exceeds it is ended.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_resources: Option<u32>,
@@ -126,13 +126,13 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub(crate) max_listeners: u32,
     /// Name of the guest in the log, in its recording and for `sinbin ps` (default: the name of its file). Of several guests
-    /// with the same name, the later ones get a number.
+    /// with the same name, the later ones get a number. It is also the first argument of a WASI command.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<String>,
     /// Run another guest in the same process: its file and its options, which are its own; may be repeated.
     ///
     /// Each guest has a thread, a loop, limits and permissions of its own. A guest that fails or computes for long does not
-    /// affect the others. None is started before all of them can listen, and the process ends when all have ended. The
+    /// affect the others. None is started before those that the host drives listen, and the process ends when all have ended. The
     /// options of the log come before the first --and. The first guest with --raw-arguments has the stdin of the process.
     /// Guests may connect to each other if --allow-connect permits it.
     #[arg(long = "and", value_name = "GUEST [OPTIONS]")]

@@ -78,11 +78,17 @@ fn engines<'a>(loaded: &'a [(&NamedGuest, Artefact)]) -> Vec<&'a Engine> {
     engines
 }
 
+/// The number of descriptors of a guest beside those of its connections.
+const LOOP: u64 = 16;
+
 /// Raises the limit on descriptors as far as the guests need. If several guests may have more connections than descriptors,
 /// limits the connections of each to its share, so that none can use up those of the others.
 fn share_descriptors(guests: &mut [NamedGuest]) {
     let all: u64 = guests.iter().map(|guest| u64::from(guest.args.serving.max_connections)).sum();
-    let room = u64::from(descriptors::make_room_for(u32::try_from(all).unwrap_or(u32::MAX)));
+    // Beside its connections, a guest has descriptors of its loop.
+    let own = LOOP * guests.len().saturating_sub(1) as u64;
+    let room = u64::from(descriptors::make_room_for(u32::try_from(all + own).unwrap_or(u32::MAX)));
+    let room = room.saturating_sub(own);
     if room >= all || guests.len() < 2 {
         return;
     }

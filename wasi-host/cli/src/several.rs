@@ -33,8 +33,11 @@ struct Further {
 pub(crate) fn split(arguments: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<Vec<OsString>>) {
     let (mut own, mut further) = (Vec::new(), Vec::<Vec<_>>::new());
     for argument in arguments {
+        let joined = argument.to_str().and_then(|text| text.strip_prefix(AND)?.strip_prefix('='));
         if argument == AND {
             further.push(vec![AND.into()]);
+        } else if let Some(guest) = joined {
+            further.push(vec![AND.into(), guest.into()]);
         } else {
             further.last_mut().unwrap_or(&mut own).push(argument);
         }
@@ -85,6 +88,7 @@ mod tests {
             (words("x run a -- b"), vec![words("--and c"), words("--and d --listen 0")])
         );
         assert_eq!(split("x --and"), (words("x"), vec![words("--and")]));
+        assert_eq!(split("x --and=y z"), (words("x"), vec![words("--and y z")]));
     }
 
     #[test]

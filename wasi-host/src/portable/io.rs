@@ -123,6 +123,10 @@ impl Io {
     pub(super) fn count(&mut self, new: usize) -> Result<()> {
         self.handles += new;
         if self.handles > self.max_handles {
+            // Tasks may have dropped some in this turn.
+            self.settle();
+        }
+        if self.handles > self.max_handles {
             return Err(Error::msg(format!(
                 "the guest holds {} resources, but is limited to {}",
                 self.handles, self.max_handles

@@ -254,6 +254,8 @@ pub(super) enum Held {
     Lookup(u32),
     /// A timer.
     Timer,
+    /// A call that sends or receives a datagram, and the number of bytes that the host keeps for it.
+    Call(usize),
 }
 
 /// The resources that tasks have dropped, where they have no access to the host.

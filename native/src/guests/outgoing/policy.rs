@@ -49,6 +49,13 @@ impl Policy {
         may_listen
     }
 
+    /// Logs that the guest gets no listener, at most once per [`PERIOD`].
+    pub(super) fn log_no_listener(&mut self, address: SocketAddr, error: &std::io::Error) {
+        if self.may_log() {
+            tracing::warn!(%address, %error, "cannot listen for the guest");
+        }
+    }
+
     /// Returns the protocol that is spoken with a named peer.
     ///
     /// # Errors

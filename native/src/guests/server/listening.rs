@@ -30,6 +30,10 @@ pub(super) fn address_to_listen_on(text: &[u8]) -> Option<&[u8]> {
 impl<B: GuestFactory> GuestServer<B> {
     /// Answers the request of the guest to listen on the address in `text`.
     pub(super) fn listen_for_guest(&mut self, request: ConnectId, text: &[u8]) {
+        let is_untold = |listener: &RequestedListener| listener.untold.is_some_and(|(id, _)| id == request);
+        if self.outgoing.has_request(request) || self.requested.iter().any(is_untold) {
+            return self.ignore("listens by the number of another request");
+        }
         match self.begin_listening(text) {
             Ok((source, bound)) => {
                 tracing::debug!(%bound, request = request.0, "listening for the guest");
@@ -45,13 +49,15 @@ impl<B: GuestFactory> GuestServer<B> {
         if !self.outgoing.may_listen(at) {
             return Err(ConnectError::NotPermitted);
         }
-        if self.draining.is_some() || self.listeners.len() >= MAX_LISTENERS {
+        let is_full = self.listeners.len() >= MAX_LISTENERS || self.binds >= MAX_LISTENERS;
+        if self.draining.is_some() || is_full {
             return Err(ConnectError::NoRoom);
         }
+        self.binds += 1;
         let bound = bind(at, self.settings.dual_stack);
         let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (bound, listener) = bound.map_err(|error| {
-            tracing::warn!(address = %at, %error, "cannot listen for the guest");
+            self.outgoing.log_no_listener(at, &error);
             reason(&error)
         })?;
         let source = self.places.insert(Role::Listener);
@@ -66,9 +72,13 @@ impl<B: GuestFactory> GuestServer<B> {
         self.requested.iter().any(|listener| listener.untold.is_some())
     }
 
-    /// Adds events for the new listeners.
+    /// Adds events for the new listeners, as far as the turn has capacity for their addresses.
     pub(super) fn tell_listeners(&mut self) {
+        self.binds = 0;
         for RequestedListener { source, untold } in &mut self.requested {
+            if !self.input.has_room(64) {
+                break;
+            }
             if let Some((request, bound)) = untold.take() {
                 self.input.connected(request, *source, &address(bound));
             }

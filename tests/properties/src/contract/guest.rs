@@ -118,7 +118,9 @@ fn request(tape: &mut Tape<'_>) -> ConnectId {
 
 /// Appends an endpoint: the server itself, mostly, so that the guest is its own client.
 fn endpoint(tape: &mut Tape<'_>, port: u16, output: &mut Vec<u8>) -> u32 {
-    let text = match tape.below(8) {
+    let text = match tape.below(10) {
+        8 => String::from("listen:127.0.0.1:0"),
+        9 => format!("listen:127.0.0.1:{port}"),
         0..=2 => format!("127.0.0.1:{port}"),
         3 | 4 => format!("name:{port}"),
         5 => String::from("127.0.0.1:1"),

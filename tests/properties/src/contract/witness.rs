@@ -14,10 +14,15 @@ pub struct Witness {
     jobs: BTreeSet<JobId>,
     /// The numbers of requests, each with how often it was used since the guest abandoned it.
     requests: BTreeMap<ConnectId, u32>,
+    /// The numbers that were ever used to request a listener.
+    of_listeners: BTreeSet<ConnectId>,
 }
 
 struct Source {
+    /// True if the driver has given this listener to the guest.
     listens: bool,
+    /// True if the guest may have requested this source as a listener.
+    may_listen: bool,
     interest: Interest,
     has_ended: bool,
 }
@@ -25,7 +30,14 @@ struct Source {
 impl Witness {
     /// Creates the witness of a guest that accepts `block` bytes of a source in a turn.
     pub fn new(block: u32) -> Self {
-        Self { block, room: 0, sources: BTreeMap::new(), jobs: BTreeSet::new(), requests: BTreeMap::new() }
+        Self {
+            block,
+            room: 0,
+            sources: BTreeMap::new(),
+            jobs: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            of_listeners: BTreeSet::new(),
+        }
     }
 
     /// Returns an existing source.
@@ -45,7 +57,8 @@ impl Witness {
                 Event::Listener(handle) => self.introduce(handle, true),
                 Event::Accepted { listener, connection, len } => {
                     take(len);
-                    assert!(self.source(listener).listens, "only listeners accept connections");
+                    let source = self.source(listener);
+                    assert!(source.listens || source.may_listen, "only listeners accept connections");
                     self.room = self.room.checked_sub(1).expect("no more connections than the capacity");
                     self.introduce(connection, false);
                 }
@@ -86,6 +99,7 @@ impl Witness {
                     take(len);
                     self.answered(request);
                     self.introduce(source, false);
+                    self.source(source).may_listen = self.of_listeners.contains(&request);
                 }
                 Event::ConnectFailed { request, .. } => self.answered(request),
                 Event::Entropy { len } => take(len),
@@ -101,7 +115,7 @@ impl Witness {
     }
 
     fn introduce(&mut self, handle: SourceHandle, listens: bool) {
-        let new = Source { listens, interest: Interest::NONE, has_ended: false };
+        let new = Source { listens, may_listen: false, interest: Interest::NONE, has_ended: false };
         assert!(self.sources.insert(handle.0, new).is_none(), "{handle:?} exists already");
     }
 
@@ -118,7 +132,16 @@ impl Witness {
     /// Records an answer of the guest.
     pub fn see(&mut self, answer: &TurnOutput) {
         self.room = answer.room;
+        let mut output = &answer.output[..];
         for command in &answer.commands {
+            // A guest may announce more bytes than it has put out.
+            let bytes = match *command {
+                Command::Send { len, .. }
+                | Command::Submit { len, .. }
+                | Command::Log { len, .. }
+                | Command::Connect { len, .. } => output.split_off(..len as usize),
+                _ => None,
+            };
             match *command {
                 Command::Watch { source, interest } => {
                     self.sources.entry(source.0).and_modify(|source| source.interest = interest);
@@ -126,7 +149,12 @@ impl Witness {
                 // The host keeps a listener that the guest closes, and only stops accepting from it.
                 Command::Close(handle) => self.sources.retain(|id, source| *id != handle.0 || source.listens),
                 Command::Submit { job, .. } => drop(self.jobs.insert(job)),
-                Command::Connect { request, .. } => *self.requests.entry(request).or_default() += 1,
+                Command::Connect { request, .. } => {
+                    *self.requests.entry(request).or_default() += 1;
+                    if bytes.is_some_and(|text| text.starts_with(b"listen:")) {
+                        self.of_listeners.insert(request);
+                    }
+                }
                 Command::Abandon(request) => drop(self.requests.remove(&request)),
                 _ => {}
             }

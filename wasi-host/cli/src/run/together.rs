@@ -80,8 +80,18 @@ fn run_one(
     if started.recv().is_err() {
         return FAILURE;
     }
-    run().unwrap_or_else(|error| {
-        complain(format_args!("{}: {error}", guest.name));
-        FAILURE
-    })
+    match run() {
+        Ok(0) => {
+            tracing::debug!("the guest has ended");
+            0
+        }
+        Ok(code) => {
+            tracing::warn!(code, "the guest has ended with this code");
+            code
+        }
+        Err(error) => {
+            complain(format_args!("{}: {error}", guest.name));
+            FAILURE
+        }
+    }
 }

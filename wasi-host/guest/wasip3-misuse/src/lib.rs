@@ -36,6 +36,7 @@ impl wasip3::exports::cli::run::Guest for Misuse {
             "cancels" => cancels(address).await,
             "writes-after-close" => writes_after_close(address).await,
             "udp-echo" => udp_echo(address).await,
+            "udp-flood" => udp_flood(address).await,
             "timers" => drop(join_all((0..10_000).map(|_| wait_for(1 << 60))).await),
             "sleeps" => sleeps().await,
             "lookups" => lookups().await,
@@ -217,6 +218,17 @@ async fn udp_echo(address: SocketAddr) {
     while let Ok((data, sender)) = socket.receive().await {
         socket.send(data, Some(sender)).await.expect("permission");
     }
+}
+
+/// Sends a hundred large datagrams at the same time, and prints how many were sent and how many the host refused to keep.
+async fn udp_flood(address: SocketAddr) {
+    let socket = udp().expect("a socket");
+    socket.bind(to_wasi(address)).expect("an address");
+    let own = socket.get_local_address().expect("an address");
+    let all = join_all((0..100).map(|_| socket.send(vec![0; 60_000], Some(own)))).await;
+    let sent = all.iter().filter(|sent| sent.is_ok()).count();
+    let refused = all.iter().filter(|sent| matches!(sent, Err(ErrorCode::OutOfMemory))).count();
+    println!("{sent} sent, {refused} refused");
 }
 
 /// Waits for several timers at the same time.

@@ -53,7 +53,7 @@ impl Io {
     }
 
     /// Executes what tasks have dropped.
-    pub(super) fn settle(&mut self) {
+    pub(in super::super) fn settle(&mut self) {
         for held in self.tasks.take_dropped() {
             match held {
                 Held::Source(index, handle) => self.drop_stream(index, handle),
@@ -63,6 +63,10 @@ impl Io {
                 }
                 Held::Lookup(index) => self.forget_lookup(index),
                 Held::Timer => self.uncount(),
+                Held::Call(bytes) => {
+                    self.uncount();
+                    self.sources.unsent = self.sources.unsent.saturating_sub(bytes);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, Resource};
 use wasmtime_wasi::p2;
+use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode as Old;
 use wasmtime_wasi::p2::bindings::sync::sockets::udp::OutgoingDatagram;
 use wasmtime_wasi::p3::bindings::sockets::types::{
     ErrorCode, HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress,
@@ -18,9 +19,13 @@ use super::super::Guest;
 use super::super::io::Io;
 use super::super::socket_options as options;
 use super::super::sources::{Part, handle};
+use super::super::tasks::{Held, Hold};
 use super::P3;
 use super::addresses::{of_old, to_old};
 use super::errors::{socket_error, would_block};
+
+/// The length of the largest datagram, which one call may always have.
+const LARGEST: usize = 65_535;
 
 impl Io {
     /// Sends a datagram, once the socket accepts one.
@@ -62,6 +67,23 @@ impl Io {
     }
 }
 
+impl Io {
+    /// Counts a call that may wait, for which the host keeps `bytes`. The result ends the call when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the host keeps too many bytes for other calls. Traps if the guest holds too many resources.
+    fn begin_call(&mut self, bytes: usize) -> p2::SocketResult<Hold> {
+        self.settle();
+        if self.sources.unsent.saturating_add(bytes) > self.sources.most.unsent.max(LARGEST) {
+            return Err(Old::OutOfMemory.into());
+        }
+        self.count(1).map_err(p2::SocketError::trap)?;
+        self.sources.unsent += bytes;
+        Ok(self.tasks.hold(Held::Call(bytes)))
+    }
+}
+
 impl HostUdpSocketWithStore<Guest> for P3 {
     async fn send(
         store: &Accessor<Guest, Self>,
@@ -75,9 +97,10 @@ impl HostUdpSocketWithStore<Guest> for P3 {
         let started = store.with(|mut store| {
             let io = &mut store.get().io;
             io.recipient(index, &datagram)?;
-            io.bind_implicitly(index)
+            io.bind_implicitly(index)?;
+            io.begin_call(datagram.data.len())
         });
-        started.map_err(socket_error)?;
+        let _call = started.map_err(socket_error)?;
         poll_fn(|context| {
             store.with(|mut store| store.get().io.poll_send_datagram(index, &datagram, context))
         })
@@ -89,7 +112,12 @@ impl HostUdpSocketWithStore<Guest> for P3 {
         socket: Resource<UdpSocket>,
     ) -> SocketResult<(Vec<u8>, IpSocketAddress)> {
         let index = socket.rep();
-        store.with(|mut store| store.get().io.check_bound(index)).map_err(socket_error)?;
+        let begun = store.with(|mut store| {
+            let io = &mut store.get().io;
+            io.check_bound(index)?;
+            io.begin_call(0)
+        });
+        let _call = begun.map_err(socket_error)?;
         poll_fn(|context| store.with(|mut store| store.get().io.poll_receive_datagram(index, context))).await
     }
 }
