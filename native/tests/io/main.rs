@@ -6,6 +6,7 @@
 //! | `unix.rs` | Unix sockets: their paths, streams and datagrams |
 //! | `options.rs` | the options of sockets |
 //! | `names.rs` | connecting to names, with a resolver of the test |
+//! | `listening.rs` | listeners that guests request |
 //! | `outgoing.rs` | connections that guests request |
 //! | `outgoing_tls.rs` | connections that guests request, with TLS |
 //! | `pipes.rs` | pipes, and the standard streams of a child |
@@ -19,6 +20,7 @@ use sinbin::Settings;
 use sinbin::task::Handle;
 
 mod files;
+mod listening;
 mod names;
 mod options;
 mod outgoing;
