@@ -328,7 +328,9 @@ fn an_invalid_address_is_refused_with_a_message() {
         // The message is the system's, or the parser's, or that of a listener, which also takes the path of a socket.
         let said = ended.stderr.strip_suffix(" syntax\n").unwrap_or(ended.stderr.trim_end());
         let wanted = match name {
-            "chat" | "resp" | "websocket" => "Error: listen on nowhere: neither an address nor a name with a port",
+            "chat" | "resp" | "websocket" => {
+                "Error: listen on nowhere: neither an address nor a name with a port"
+            }
             _ => "Error: invalid socket address",
         };
         assert_eq!(said, wanted, "{name}");

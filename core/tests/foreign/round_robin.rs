@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Poll, Waker};
 use std::thread;
@@ -205,4 +206,22 @@ proptest! {
         while executor.round() && executor.is_woken() {}
         prop_assert_eq!(order.into_inner(), model(&scripts));
     }
+}
+
+/// The flags need not be made by the compiler.
+#[test]
+fn flags_can_be_made_at_run_time() {
+    static FLAGS: OnceLock<[WakeFlag; 2]> = OnceLock::new();
+    let flags = FLAGS.get_or_init(|| std::array::from_fn(|_| WakeFlag::default()));
+    let steps = Cell::new(0);
+    let count = async || {
+        for _ in 0..3 {
+            steps.set(steps.get() + 1);
+            yield_now().await;
+        }
+    };
+    let tasks = [pin!(count()), pin!(count())];
+    let mut executor = RoundRobin::new(flags, tasks);
+    while executor.round() {}
+    assert_eq!(steps.get(), 6);
 }
