@@ -17,7 +17,7 @@ use sinbin::{Instant, JobId, Rest};
 /// The text of a request for a listener.
 const LISTEN: &str = "listen:127.0.0.1:0";
 
-/// What a guest has been told.
+/// The answers that a guest has received.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 struct Told {
     listeners: usize,
