@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::task::{Poll, Waker};
 use std::thread;
 
@@ -13,6 +13,7 @@ use embassy_sync::channel::Channel;
 use futures_util::task::AtomicWaker;
 use proptest::prelude::*;
 use sinbin_core::task::{RoundRobin, WakeFlag};
+use sinbin_testkit::cases::cases;
 
 use crate::MANY;
 
@@ -174,6 +175,8 @@ fn model(scripts: &[Vec<Act>]) -> Vec<usize> {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn the_order_is_that_of_the_model(
         scripts in prop::collection::vec(
@@ -182,6 +185,9 @@ proptest! {
     ) {
         // A static of its own for each case.
         let flags: &'static [WakeFlag; TASKS] = Box::leak(Box::new([const { WakeFlag::new() }; TASKS]));
+        // Each run has flags of its own, which a tool that looks for leaks finds here.
+        static KEPT: Mutex<Vec<&'static [WakeFlag; TASKS]>> = Mutex::new(Vec::new());
+        KEPT.lock().expect("no other thread panics").push(flags);
         let wakers = RefCell::new(vec![None::<Waker>; TASKS]);
         let order = RefCell::new(Vec::new());
         let mut tasks: Vec<_> = (0..TASKS).map(|number| {
