@@ -69,7 +69,9 @@ use crate::serve::turn::{Polled, STEPS_PER_POLL, turn};
 use crate::task::start::Async;
 
 pub use compute::{Compute, Computed, compute};
-pub use contract::{Command, ConnectError, ConnectId, Event, LogLevel, SourceHandle, Tally, TurnOutput};
+pub use contract::{
+    Command, ConnectError, ConnectId, Event, LISTEN, LogLevel, SourceHandle, Tally, TurnOutput,
+};
 #[cfg(feature = "std")]
 pub use guard::PanicGuard;
 pub use host::DrivenHost;

@@ -4,20 +4,18 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-use crate::driven::{Command, ConnectError, ConnectId};
+use crate::driven::{Command, ConnectError, ConnectId, LISTEN};
 use crate::kernel::error::IoError;
 use crate::kernel::id::SourceId;
 use crate::kernel::id_map::IdMap;
 use crate::kernel::interest::Interest;
-
-/// The text before the address of a request for a listener.
-const LISTEN: &str = "listen:";
 
 /// The sources that tasks have requested, or accepted from listeners that they had requested. The id of a source is the
 /// number of its request.
 #[derive(Default)]
 pub(super) struct Connects {
     requested: IdMap<SourceId, Requested>,
+    /// The number of entries of the table.
     count: usize,
 }
 

@@ -17,6 +17,9 @@ pub struct SourceHandle(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnectId(pub u64);
 
+/// The text before the address in a [`Command::Connect`] that requests a listener, such as `listen:192.0.2.1:80`.
+pub const LISTEN: &str = "listen:";
+
 /// The reason why a requested connection does not exist.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

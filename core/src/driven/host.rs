@@ -260,10 +260,10 @@ impl<S: Service<Job: WireJob>, M: Storage> DrivenHost<S, M> {
 
     /// Closes the connections that have arrived from a listener that its task closes.
     fn turn_away_arrivals(&mut self, listener: SourceId) {
-        let (gone, rest) = mem::take(&mut self.arrivals).into_iter().partition(|it| it.listener == listener);
-        self.arrivals = rest;
-        let gone: Vec<Arrival> = gone;
-        gone.into_iter().for_each(|arrival| self.turn_away(arrival.connection));
+        let gone: Vec<_> = self.arrivals.extract_if(.., |arrival| arrival.listener == listener).collect();
+        for arrival in gone {
+            self.turn_away(arrival.connection);
+        }
     }
 
     /// Records a requested connection, and wakes the task that waits for it.

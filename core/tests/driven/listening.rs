@@ -95,6 +95,24 @@ fn a_task_accepts_from_a_listener_of_its_own() {
     }
 }
 
+/// Of two connections that arrive at once, the task accepts one and then drops the listener. The other one is closed, and
+/// the loop waits for it no longer.
+#[test]
+fn a_connection_that_no_task_accepts_is_closed_with_its_listener() {
+    relaying(false, |turn| {
+        let request = request(&turn(&arrived(0), b""));
+        turn(&[Event::Connected { request, source: OWN, len: 0 }], b"");
+        let other = SourceHandle(4);
+        let came = [PEER, other].map(|connection| Event::Accepted { listener: OWN, connection, len: 0 });
+        turn(&came, b"");
+        let answer = turn(&[Event::Ended(PEER)], b"");
+        for closed in [PEER, OWN, other] {
+            assert!(answer.commands.contains(&Command::Close(closed)), "{closed:?}: {answer:?}");
+        }
+        assert_eq!(turn(&[Event::Stop], b"").commands, [Command::Close(LISTENER)]);
+    });
+}
+
 #[test]
 fn each_failure_is_told_by_the_address() {
     let cases = [

@@ -61,6 +61,40 @@ fn both_directions_of_a_connection_are_polled_in_one_task() {
     assert_eq!(task.take(), Some(()));
 }
 
+/// Crates above the traits of others poll a connection several times in a step. The event that woke the task leads to one
+/// read, after which further polls in the step wait.
+#[test]
+fn an_event_is_used_up_by_one_read() {
+    let run_context = RunContext::new(&NoWakers);
+    let handle = Handle::new(&run_context);
+    let mut world = World::new(handle);
+    let conn = world.connect();
+    let source = conn.source();
+    let mut task = world.spawn(async move {
+        let (mut buffer, mut received) = ([0; 8], Vec::new());
+        poll_fn(|context| {
+            // The last of these polls in a step waits for more.
+            for _ in 0..3 {
+                if let Poll::Ready(count) = conn.poll_recv(context, &mut buffer) {
+                    received.extend_from_slice(&buffer[..count.unwrap()]);
+                }
+            }
+            if received.len() < 4 { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        received
+    });
+    world.turn();
+    assert_eq!(world.host.receives, 1, "nothing has come");
+    for (number, bytes) in [(2, b"ab"), (3, b"cd")] {
+        world.peer(source).inbox.extend(bytes);
+        world.turn();
+        world.turn();
+        assert_eq!(world.host.receives, number, "one read for each event");
+    }
+    assert_eq!(task.take(), Some(b"abcd".to_vec()));
+}
+
 /// A poll attempts to receive when its wait has ended, and not whenever the task runs. After a read that received all
 /// available bytes, the next poll waits first.
 #[test]

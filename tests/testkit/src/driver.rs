@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use sinbin_core::driven::{
-    Command, Compute, Computed, ConnectError, ConnectId, Driven, DrivenHost, Event, SourceHandle, TurnOutput,
-    compute,
+    Command, Compute, Computed, ConnectError, ConnectId, Driven, DrivenHost, Event, LISTEN, SourceHandle,
+    TurnOutput, compute,
 };
 use sinbin_core::job::WireJob;
 use sinbin_core::{Instant, Interest, JobId, Limits, Rest, Service, Task};
@@ -325,7 +325,7 @@ where
                     assert!(!text.is_empty(), "an endpoint has a text");
                     let is_known = self.requests.iter().any(|other| other.id == request);
                     assert!(!is_known, "a number means one request");
-                    let is_for_listener = text.starts_with(b"listen:");
+                    let is_for_listener = text.starts_with(LISTEN.as_bytes());
                     self.requests.push(Request { id: request, is_for_listener });
                 }
                 Command::Abandon(request) => {

@@ -135,6 +135,7 @@ pub(crate) struct RunArgs {
     /// affect the others. None is started before those that the host drives listen, and the process ends when all have ended. The
     /// options of the log come before the first --and. The first guest with --raw-arguments has the stdin of the process.
     /// Guests may connect to each other if --allow-connect permits it.
+    // For the help only: the command line is split at this word before it is parsed.
     #[arg(long = "and", value_name = "GUEST [OPTIONS]")]
     pub(crate) and: Option<String>,
     #[command(flatten)]

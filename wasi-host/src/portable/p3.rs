@@ -19,6 +19,7 @@ mod run;
 mod send;
 mod stdin;
 mod stdio;
+mod stream_end;
 mod tcp;
 mod udp;
 

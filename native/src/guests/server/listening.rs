@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use sinbin_core::SourceId;
-use sinbin_core::driven::{ConnectError, ConnectId};
+use sinbin_core::driven::{ConnectError, ConnectId, LISTEN};
 
 use crate::guests::GuestFactory;
 use crate::guests::server::readiness::address;
@@ -11,9 +11,6 @@ use crate::guests::server::{GuestServer, MAX_LISTENERS};
 use crate::guests::source_table::Role;
 use crate::observe::SourceKind;
 use crate::sockets::{Listening, Socket, bind, is_exhaustion};
-
-/// The text before the address of a request for a listener.
-const LISTEN: &[u8] = b"listen:";
 
 /// A listener that the guest has requested.
 pub(super) struct RequestedListener {
@@ -24,7 +21,7 @@ pub(super) struct RequestedListener {
 
 /// Returns the address of a request for a listener, as text, or `None` if the request is for a connection.
 pub(super) fn address_to_listen_on(text: &[u8]) -> Option<&[u8]> {
-    text.strip_prefix(LISTEN)
+    text.strip_prefix(LISTEN.as_bytes())
 }
 
 impl<B: GuestFactory> GuestServer<B> {
@@ -67,7 +64,7 @@ impl<B: GuestFactory> GuestServer<B> {
         Ok((source, bound))
     }
 
-    /// Returns true if the guest has been told of no result of some request.
+    /// Returns true if the guest has not been told of a listener.
     pub(super) fn has_untold_listeners(&self) -> bool {
         self.requested.iter().any(|listener| listener.untold.is_some())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sinbin::driven::{Command, ConnectId, Event, SourceHandle, TurnOutput};
+use sinbin::driven::{Command, ConnectId, Event, LISTEN, SourceHandle, TurnOutput};
 use sinbin::{Interest, JobId};
 
 /// A guest's view of its sources.
@@ -151,7 +151,7 @@ impl Witness {
                 Command::Submit { job, .. } => drop(self.jobs.insert(job)),
                 Command::Connect { request, .. } => {
                     *self.requests.entry(request).or_default() += 1;
-                    if bytes.is_some_and(|text| text.starts_with(b"listen:")) {
+                    if bytes.is_some_and(|text| text.starts_with(LISTEN.as_bytes())) {
                         self.of_listeners.insert(request);
                     }
                 }

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_channel::oneshot;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use sinbin::readiness::Watcher;
@@ -19,30 +18,14 @@ use super::super::sources::{Kind, Part, Ready};
 use super::super::stream::LARGE;
 use super::super::tasks::Hold;
 use super::errors::of_system;
+use super::stream_end::StreamEnd;
 
 /// The end of a connection from which the guest receives bytes.
 pub(super) struct Receiving {
     pub(super) index: u32,
     pub(super) socket: Arc<OwnedFd>,
-    /// The place of the result, until it is known.
-    pub(super) result: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    pub(super) end: StreamEnd<ErrorCode>,
     pub(super) _hold: Hold,
-}
-
-impl Receiving {
-    fn end(&mut self, result: Result<(), ErrorCode>) -> StreamResult {
-        if let Some(sender) = self.result.take() {
-            // The guest may have no interest in it.
-            sender.send(result).ok();
-        }
-        StreamResult::Dropped
-    }
-}
-
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        self.end(Ok(()));
-    }
 }
 
 impl StreamProducer<Guest> for Receiving {
@@ -71,7 +54,7 @@ impl StreamProducer<Guest> for Receiving {
             let room = memory.remaining();
             let most = room.len().min(LARGE);
             match recv(&self.socket, &mut room[..most], RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => return Poll::Ready(Ok(self.end(Ok(())))),
+                Ok((_, 0)) => return Poll::Ready(Ok(self.end.with(Ok(())))),
                 Ok((_, count)) => {
                     memory.mark_written(count);
                     if count < most {
@@ -81,7 +64,7 @@ impl StreamProducer<Guest> for Receiving {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => store.data_mut().io.exhausted(index, Part::Input)?,
-                Err(error) => return Poll::Ready(Ok(self.end(Err(of_system(error))))),
+                Err(error) => return Poll::Ready(Ok(self.end.with(Err(of_system(error))))),
             }
         }
     }

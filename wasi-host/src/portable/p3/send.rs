@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_channel::oneshot;
 use rustix::io::Errno;
 use rustix::net::send;
 use wasmtime::component::{Source, StreamConsumer, StreamResult};
@@ -18,31 +17,14 @@ use super::super::sources::Part;
 use super::super::stream::{LARGE, no_signal};
 use super::super::tasks::Hold;
 use super::errors::of_system;
+use super::stream_end::StreamEnd;
 
 /// The end of a connection to which the guest sends bytes.
 pub(super) struct Sending {
     pub(super) index: u32,
     pub(super) socket: Arc<OwnedFd>,
-    /// The place of the result, until it is known.
-    pub(super) result: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    pub(super) end: StreamEnd<ErrorCode>,
     pub(super) _hold: Hold,
-}
-
-impl Sending {
-    fn end(&mut self, result: Result<(), ErrorCode>) -> StreamResult {
-        if let Some(sender) = self.result.take() {
-            // The guest may have no interest in it.
-            sender.send(result).ok();
-        }
-        StreamResult::Dropped
-    }
-}
-
-impl Drop for Sending {
-    /// Reports that all bytes were sent.
-    fn drop(&mut self) {
-        self.end(Ok(()));
-    }
 }
 
 impl StreamConsumer<Guest> for Sending {
@@ -74,7 +56,7 @@ impl StreamConsumer<Guest> for Sending {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => store.data_mut().io.exhausted(index, Part::Output)?,
-                Err(error) => return Poll::Ready(Ok(self.end(Err(of_system(error))))),
+                Err(error) => return Poll::Ready(Ok(self.end.with(Err(of_system(error))))),
             }
         }
     }

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_channel::oneshot;
 use wasmtime::component::{Access, Destination, FutureReader, StreamProducer, StreamReader, StreamResult};
 use wasmtime::{AsContextMut, Result, StoreContextMut};
 use wasmtime_wasi::p2::StreamError;
@@ -16,29 +15,13 @@ use super::super::sources::{Part, handle};
 use super::super::stream::LARGE;
 use super::super::tasks::{Held, Hold};
 use super::P3;
+use super::stream_end::StreamEnd;
 
 /// The end of stdin from which the guest reads.
 struct Reading {
     index: u32,
-    /// The place of the result, until it is known.
-    result: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    end: StreamEnd<ErrorCode>,
     _hold: Hold,
-}
-
-impl Reading {
-    fn end(&mut self, result: Result<(), ErrorCode>) -> StreamResult {
-        if let Some(sender) = self.result.take() {
-            // The guest may have no interest in it.
-            sender.send(result).ok();
-        }
-        StreamResult::Dropped
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.end(Ok(()));
-    }
 }
 
 impl StreamProducer<Guest> for Reading {
@@ -70,9 +53,9 @@ impl StreamProducer<Guest> for Reading {
                     memory.write_all(&bytes)?;
                     return Poll::Ready(Ok(StreamResult::Completed));
                 }
-                Err(StreamError::Closed) => return Poll::Ready(Ok(self.end(Ok(())))),
+                Err(StreamError::Closed) => return Poll::Ready(Ok(self.end.with(Ok(())))),
                 Err(StreamError::LastOperationFailed(_)) => {
-                    return Poll::Ready(Ok(self.end(Err(ErrorCode::Io))));
+                    return Poll::Ready(Ok(self.end.with(Err(ErrorCode::Io))));
                 }
                 Err(StreamError::Trap(trap)) => return Poll::Ready(Err(trap)),
             }
@@ -87,8 +70,8 @@ impl HostWithStore<Guest> for P3 {
         let io = &mut store.get().io;
         let index = io.stdin()?;
         let _hold = io.tasks.hold(Held::Source(index, handle::INPUT));
-        let (sender, result) = oneshot::channel();
-        let reading = Reading { index, result: Some(sender), _hold };
+        let (end, result) = StreamEnd::new();
+        let reading = Reading { index, end, _hold };
         Ok((StreamReader::new(&mut store, reading)?, FutureReader::new(&mut store, result)?))
     }
 }

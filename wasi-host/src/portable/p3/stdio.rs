@@ -4,7 +4,6 @@ use std::io::Read;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_channel::oneshot;
 use sinbin::Instant;
 use wasmtime::component::{
     Access, FutureReader, Resource, Source, StreamConsumer, StreamReader, StreamResult,
@@ -22,6 +21,7 @@ use super::super::io::Io;
 use super::super::stdio::Which;
 use super::super::tasks::{Held, Hold, MAX_USES, Timer, Uses};
 use super::P3;
+use super::stream_end::StreamEnd;
 
 /// The end of stdout or stderr to which the guest writes.
 struct Writing {
@@ -29,25 +29,16 @@ struct Writing {
     uses: Uses,
     /// The time of the next look at the capacity, if it can't be watched.
     timer: Option<Timer>,
-    /// The place of the result, until it is known.
-    result: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    end: StreamEnd<ErrorCode>,
     _hold: Hold,
 }
 
 impl Writing {
-    fn end(&mut self, result: Result<(), ErrorCode>) -> StreamResult {
-        if let Some(sender) = self.result.take() {
-            // The guest may have no interest in it.
-            sender.send(result).ok();
-        }
-        StreamResult::Dropped
-    }
-
     /// Reports an error of the destination.
     fn fail(&mut self, error: StreamError) -> Poll<Result<StreamResult>> {
         Poll::Ready(Ok(match error {
-            StreamError::Closed => self.end(Err(ErrorCode::Pipe)),
-            StreamError::LastOperationFailed(_) => self.end(Err(ErrorCode::Io)),
+            StreamError::Closed => self.end.with(Err(ErrorCode::Pipe)),
+            StreamError::LastOperationFailed(_) => self.end.with(Err(ErrorCode::Io)),
             StreamError::Trap(trap) => return Poll::Ready(Err(trap)),
         }))
     }
@@ -69,12 +60,6 @@ impl Writing {
             return Poll::Pending;
         }
         Poll::Ready(Ok(room))
-    }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        self.end(Ok(()));
     }
 }
 
@@ -113,9 +98,9 @@ fn write_via_stream(
     let io = &mut store.get().io;
     let index = io.open_standard(which)?;
     let hold = io.tasks.hold(Held::Standard(index));
-    let (sender, result) = oneshot::channel();
+    let (end, result) = StreamEnd::new();
     let uses = Uses::default();
-    data.pipe(&mut store, Writing { index, uses, timer: None, result: Some(sender), _hold: hold })?;
+    data.pipe(&mut store, Writing { index, uses, timer: None, end, _hold: hold })?;
     FutureReader::new(&mut store, result)
 }
 

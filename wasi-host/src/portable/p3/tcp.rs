@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_channel::oneshot;
 use rustix::net::sockopt;
 use wasmtime::Result;
 use wasmtime::component::{Access, Accessor, FutureReader, Resource, StreamReader};
@@ -30,6 +29,7 @@ use super::addresses::{of_old, to_old};
 use super::errors::{socket_error, would_block};
 use super::receive::Receiving;
 use super::send::Sending;
+use super::stream_end::StreamEnd;
 
 /// The result of a stream, which a future tells the guest.
 type StreamOutcome = FutureReader<Result<(), ErrorCode>>;
@@ -130,8 +130,8 @@ impl HostTcpSocketWithStore<Guest> for P3 {
         let index = socket.rep();
         match store.get().io.take(index, handle::OUTPUT)? {
             Ok((socket, hold)) => {
-                let (sender, result) = oneshot::channel();
-                data.pipe(&mut store, Sending { index, socket, result: Some(sender), _hold: hold })?;
+                let (end, result) = StreamEnd::new();
+                data.pipe(&mut store, Sending { index, socket, end, _hold: hold })?;
                 FutureReader::new(&mut store, result)
             }
             Err(error) => {
@@ -148,8 +148,8 @@ impl HostTcpSocketWithStore<Guest> for P3 {
         let index = socket.rep();
         match store.get().io.take(index, handle::INPUT)? {
             Ok((socket, hold)) => {
-                let (sender, result) = oneshot::channel();
-                let receiving = Receiving { index, socket, result: Some(sender), _hold: hold };
+                let (end, result) = StreamEnd::new();
+                let receiving = Receiving { index, socket, end, _hold: hold };
                 Ok((StreamReader::new(&mut store, receiving)?, FutureReader::new(&mut store, result)?))
             }
             Err(error) => Ok((
